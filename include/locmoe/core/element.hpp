@@ -1,0 +1,143 @@
+#pragma once
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace locmoe {
+
+/// What a row's numbers are, for code that sees rows as bytes.
+enum class element_type : std::uint8_t { f32, f64, bf16, fp16, i32, i64 };
+
+/// Brain floating point, storage only: the upper half of a float. Rounds to nearest even.
+struct bf16 {
+    std::uint16_t bits = 0;
+
+    constexpr bf16() = default;
+    constexpr explicit bf16(float value) : bits(round(value)) {}
+    constexpr explicit operator float() const {
+        return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+    }
+    friend constexpr bool operator==(bf16 a, bf16 b) { return float(a) == float(b); }
+
+  private:
+    static constexpr std::uint16_t round(float value) {
+        const auto u = std::bit_cast<std::uint32_t>(value);
+        if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((u >> 16) | 0x40u);
+        return static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+    }
+};
+
+/// IEEE 754 binary16, storage only. Rounds to nearest even; overflows to infinity.
+struct fp16 {
+    std::uint16_t bits = 0;
+
+    constexpr fp16() = default;
+    constexpr explicit fp16(float value) : bits(narrow(value)) {}
+    constexpr explicit operator float() const { return widen(bits); }
+    friend constexpr bool operator==(fp16 a, fp16 b) { return float(a) == float(b); }
+
+  private:
+    static constexpr float widen(std::uint16_t h) {
+        const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
+        const std::uint32_t exponent = (h >> 10) & 0x1fu;
+        const std::uint32_t mantissa = h & 0x3ffu;
+        if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+        if (exponent != 0)
+            return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+        const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+
+    static constexpr std::uint16_t narrow(float value) {
+        const auto u = std::bit_cast<std::uint32_t>(value);
+        const auto sign = static_cast<std::uint16_t>((u >> 16) & 0x8000u);
+        const std::uint32_t a = u & 0x7fffffffu;
+        if (a > 0x7f800000u)
+            return static_cast<std::uint16_t>(sign | 0x7e00u | ((a >> 13) & 0x1ffu));
+        if (a >= 0x47800000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
+        if (a >= 0x38800000u) {  // normal in binary16; a carry out of the mantissa is the right one
+            const std::uint32_t r = a - (112u << 23);
+            return static_cast<std::uint16_t>(sign | ((r + 0xfffu + ((r >> 13) & 1u)) >> 13));
+        }
+        if (a < 0x33000000u) return sign;
+        const std::uint32_t exponent = a >> 23;
+        const std::uint32_t mantissa = (a & 0x7fffffu) | 0x800000u;
+        const std::uint32_t shift = 126u - exponent;
+        const std::uint32_t half = 1u << (shift - 1);
+        const std::uint32_t kept = mantissa >> shift;
+        const std::uint32_t rest = mantissa & ((1u << shift) - 1u);
+        const bool up = rest > half || (rest == half && (kept & 1u));
+        return static_cast<std::uint16_t>(sign | (kept + (up ? 1u : 0u)));
+    }
+};
+
+/// How locmoe reads and adds up a user's number type. Specialise it for a 16-bit type of your own:
+///   type        its element_type, so that rows can travel as bytes
+///   sum_type    what sums are kept in (float for the 16-bit types)
+///   load, store to and from sum_type
+template <class E>
+struct element_traits;
+
+namespace detail {
+template <class E, element_type Type, class Sum = E>
+struct plain_element {
+    using sum_type = Sum;
+    static constexpr element_type type = Type;
+    static constexpr Sum load(E value) { return static_cast<Sum>(value); }
+    static constexpr E store(Sum value) { return static_cast<E>(value); }
+};
+}  // namespace detail
+
+template <>
+struct element_traits<float> : detail::plain_element<float, element_type::f32> {};
+template <>
+struct element_traits<double> : detail::plain_element<double, element_type::f64> {};
+template <>
+struct element_traits<bf16> : detail::plain_element<bf16, element_type::bf16, float> {};
+template <>
+struct element_traits<fp16> : detail::plain_element<fp16, element_type::fp16, float> {};
+template <>
+struct element_traits<std::int32_t> : detail::plain_element<std::int32_t, element_type::i32> {};
+template <>
+struct element_traits<std::int64_t> : detail::plain_element<std::int64_t, element_type::i64> {};
+
+/// A number type that token rows can be made of: `element_traits` knows it.
+template <class E>
+concept element = requires(E e, typename element_traits<E>::sum_type s) {
+    { element_traits<E>::type } -> std::convertible_to<element_type>;
+    { element_traits<E>::load(e) } -> std::same_as<decltype(s)>;
+    { element_traits<E>::store(s) } -> std::same_as<E>;
+};
+
+/// What sums of E are kept in: float for bf16 and fp16, else E itself.
+template <element E>
+using sum_type_t = typename element_traits<E>::sum_type;
+
+constexpr std::size_t element_bytes(element_type type) {
+    switch (type) {
+        case element_type::f32:
+        case element_type::i32: return 4;
+        case element_type::f64:
+        case element_type::i64: return 8;
+        case element_type::bf16:
+        case element_type::fp16: return 2;
+    }
+    return 0;
+}
+
+constexpr const char* element_name(element_type type) {
+    switch (type) {
+        case element_type::f32: return "f32";
+        case element_type::f64: return "f64";
+        case element_type::bf16: return "bf16";
+        case element_type::fp16: return "fp16";
+        case element_type::i32: return "i32";
+        case element_type::i64: return "i64";
+    }
+    return "unknown";
+}
+
+}  // namespace locmoe

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+namespace locmoe {
+
+/// Rows of numbers that somebody else owns: `[rows, cols]`, each row contiguous, rows `row_stride`
+/// elements apart. `matrix_view<const E>` reads, `matrix_view<E>` writes.
+template <class E>
+struct matrix_view {
+    using value_type = std::remove_const_t<E>;
+
+    E* data = nullptr;
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+    std::size_t row_stride = 0;
+
+    constexpr matrix_view() = default;
+    constexpr matrix_view(E* first, std::size_t row_count, std::size_t col_count)
+        : matrix_view(first, row_count, col_count, col_count) {}
+    constexpr matrix_view(E* first, std::size_t row_count, std::size_t col_count,
+                          std::size_t stride)
+        : data(first), rows(row_count), cols(col_count), row_stride(stride) {}
+
+    /// A reading view of the same numbers.
+    constexpr operator matrix_view<const E>() const
+        requires(!std::is_const_v<E>)
+    {
+        return {data, rows, cols, row_stride};
+    }
+
+    constexpr std::span<E> row(std::size_t i) const { return {data + i * row_stride, cols}; }
+    constexpr E& operator()(std::size_t i, std::size_t j) const { return data[i * row_stride + j]; }
+};
+
+}  // namespace locmoe

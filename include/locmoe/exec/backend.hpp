@@ -1,0 +1,63 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "locmoe/core/ids.hpp"
+#include "locmoe/plan/message.hpp"
+
+namespace locmoe {
+
+/// Bytes to one rank. They stay untouched until the transfer has been waited for.
+struct send_block {
+    rank_id to = 0;
+    const std::byte* data = nullptr;
+    std::size_t bytes = 0;
+};
+
+/// Bytes from one rank, whose number the plan knows beforehand.
+struct receive_block {
+    rank_id from = 0;
+    std::byte* data = nullptr;
+    std::size_t bytes = 0;
+};
+
+/// Per-expert counts of all ranks: of the lower ranks together, and of all.
+struct count_scan {
+    std::vector<std::int64_t> before;
+    std::vector<std::int64_t> total;
+};
+
+/// Moves bytes between the ranks of one job. All five are called by every rank in the same order.
+///
+/// - `start` posts all blocks of one phase and returns at once; `wait` ends when all have arrived and
+///   all have left. At most one block in each direction per pair of ranks and transfer, none to the
+///   own rank, none empty. Several transfers may be under way; they match in the order of starting.
+/// - `exchange_messages` delivers messages whose receivers do not know of them; what comes back is
+///   sorted by sender. A rank may send none and get none, and may send itself one.
+/// - `scan_counts` sums equally long arrays over the ranks, exactly.
+/// - `agree` takes "" from a rank where all is well, else what went wrong there. It returns where all
+///   ranks are well; otherwise it throws backend_error on every rank, with the words of the lowest
+///   failing rank and its number.
+///
+/// It asks for no collective of the transport's, no shared memory and no threads.
+template <class Backend>
+concept exchange_backend =
+    requires(Backend& backend, const Backend& fixed, std::span<const send_block> sends,
+             std::span<const receive_block> receives, typename Backend::transfer& transfer,
+             std::vector<message> messages, std::span<const std::int64_t> counts,
+             std::string_view failure) {
+        { fixed.rank() } -> std::convertible_to<rank_id>;
+        { fixed.rank_count() } -> std::convertible_to<std::size_t>;
+        { backend.start(sends, receives) } -> std::same_as<typename Backend::transfer>;
+        { backend.wait(transfer) } -> std::same_as<void>;
+        { backend.exchange_messages(std::move(messages)) } -> std::same_as<std::vector<message>>;
+        { backend.scan_counts(counts) } -> std::same_as<count_scan>;
+        { backend.agree(failure) } -> std::same_as<void>;
+    };
+
+}  // namespace locmoe

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "locmoe/core/ids.hpp"
+
+namespace locmoe {
+
+/// Metadata on its way to `peer`, or come from it: what ranks tell one another while they plan.
+struct message {
+    rank_id peer = 0;
+    std::vector<std::int64_t> words;
+};
+
+}  // namespace locmoe
