@@ -52,6 +52,9 @@ class expert_placement {
         return {experts_.data() + first_[r], first_[r + 1] - first_[r]};
     }
 
+    /// All experts, those of rank 0 first, then those of rank 1, ...
+    std::span<const expert_id> experts_by_rank() const noexcept { return experts_; }
+
     /// Where `expert` stands among the experts of its rank, from 0.
     std::size_t local_index(expert_id expert) const {
         return local_index_[static_cast<std::size_t>(expert)];

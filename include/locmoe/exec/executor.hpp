@@ -1,0 +1,351 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "locmoe/assign/assignment.hpp"
+#include "locmoe/core/error.hpp"
+#include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/host_kernels.hpp"
+#include "locmoe/exec/row_kernels.hpp"
+#include "locmoe/plan/exchange_plan.hpp"
+#include "locmoe/plan/strategy.hpp"
+#include "locmoe/tensor/tensor_traits.hpp"
+
+namespace locmoe {
+
+/// Plans and runs exchanges over one backend. Built once, by all ranks together; it keeps the staging
+/// memory, which grows to the largest exchange and is reused. Every member function but the readers is
+/// collective: all ranks call it in the same order. Where one rank's arguments are wrong, that rank
+/// throws argument_error and every other rank backend_error with its words; nothing was sent.
+///
+/// Shapes: T tokens and k choices of this rank, K kept pairs, R rows for the experts of this rank
+/// (`plan.expert_row_count()`), d numbers a row; T, K and R differ from rank to rank and may be 0.
+template <exchange_backend Backend, row_kernels Kernels = host_kernels>
+class executor {
+  public:
+    /// Throws unless topology and placement fit the backend and are the same on all ranks. The
+    /// backend outlives the executor.
+    executor(Backend& backend, topology nodes, expert_placement placement, Kernels kernels = {})
+        : backend_(&backend),
+          nodes_(std::move(nodes)),
+          placement_(std::move(placement)),
+          kernels_(std::move(kernels)) {
+        agreed([&] {
+            using detail::concat;
+            if (nodes_.rank_count() != backend.rank_count())
+                detail::throw_argument("executor", "nodes",
+                                       concat("a topology of ", backend.rank_count(), " ranks"),
+                                       concat(nodes_.rank_count()), backend.rank());
+            if (placement_.rank_count() != backend.rank_count())
+                detail::throw_argument("executor", "placement",
+                                       concat("one over ", backend.rank_count(), " ranks"),
+                                       concat(placement_.rank_count()), backend.rank());
+        });
+        check_agreement();
+    }
+
+    Backend& backend() { return *backend_; }
+    const topology& nodes() const { return nodes_; }
+    const expert_placement& placement() const { return placement_; }
+
+    /// What routers need to know of this rank. `token_ids` is asked for by hash routers alone.
+    route_context context(std::span<const std::int32_t> token_ids = {}) const {
+        return {backend_->rank(), nodes_, placement_, token_ids};
+    }
+
+    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send, no more.
+    template <exchange_strategy Strategy>
+    exchange_plan plan(const assignment& assigned, const Strategy& strategy) {
+        const plan_request request{backend_->rank(), nodes_, placement_, assigned};
+        using planner_type = decltype(strategy.planner(request));
+        std::optional<planner_type> planner;
+        agreed([&] {
+            check_request(request);
+            planner.emplace(strategy.planner(request));
+        });
+        std::exception_ptr failure;
+        std::string words;
+        for (std::size_t round = 0; round < planner_type::rounds; ++round) {
+            // A rank that failed stays in step, so that nobody waits for it: it just has no more to say.
+            std::vector<message> outgoing;
+            if (!failure) outgoing = planner->outgoing(round);
+            const std::vector<message> received =
+                backend_->exchange_messages(std::move(outgoing));
+            if (!failure) attempt([&] { planner->incoming(round, received); }, failure, words);
+        }
+        agree(failure, words);
+        return planner->finish();
+    }
+
+    /// Token rows to the ranks of their experts: tokens [T, d] -> expert_rows [R, d], overwritten.
+    /// Bytes alone: any element type, every bit as it was.
+    template <class Tokens, class ExpertRows>
+    void dispatch(const exchange_plan& plan, const Tokens& tokens, ExpertRows&& expert_rows) {
+        run("dispatch", plan, plan.dispatch, as_token_rows(view_of(tokens)), "tokens",
+            as_token_rows(writable_view_of(expert_rows)), "expert_rows",
+            std::span<const float>{});
+    }
+
+    /// Gate weights to where the expert rows are: weights [T, k] -> [R].
+    template <class Real>
+    std::vector<Real> dispatch_weights(const exchange_plan& plan,
+                                       const std::vector<Real>& weights) {
+        agreed([&] { check_pairs("dispatch_weights", "weights", plan, weights.size()); });
+        std::vector<Real> pairs(plan.pair_count());
+        for (std::size_t i = 0; i < pairs.size(); ++i)
+            pairs[i] = weights[static_cast<std::size_t>(plan.pair_slots[i])];
+        std::vector<Real> rows(plan.expert_row_count());
+        transport(plan.pair_dispatch, as_token_rows(column(std::as_const(pairs))),
+                  as_token_rows(column(rows)), std::span<const Real>{});
+        return rows;
+    }
+
+    /// Expert outputs back to their tokens, weighted and added up: expert_rows [R, d], row_weights [R]
+    /// (empty: all 1) -> tokens [T, d], overwritten; a token with no kept pair gets zeros. The weights
+    /// are applied before anything is sent, so relays add up partial sums. Sums are kept in
+    /// `sum_type_t` and rounded where rows are stored, in an order that the plan fixes.
+    template <class ExpertRows, class Real, class Tokens>
+    void combine(const exchange_plan& plan, const ExpertRows& expert_rows,
+                 const std::vector<Real>& row_weights, Tokens&& tokens) {
+        run("combine", plan, plan.combine, as_token_rows(view_of(expert_rows)), "expert_rows",
+            as_token_rows(writable_view_of(tokens)), "tokens",
+            std::span<const Real>(row_weights));
+    }
+
+    /// The backward pass of `combine`: grad_tokens [T, d], and the forward pass's expert_rows [R, d]
+    /// and row_weights [R] -> grad_expert_rows [R, d], overwritten, and grad_weights [T, k],
+    /// overwritten: the inner product of gradient and expert output, 0 where a pair was dropped.
+    template <class GradTokens, class ExpertRows, class Real, class GradExpertRows>
+    void combine_backward(const exchange_plan& plan, const GradTokens& grad_tokens,
+                          const ExpertRows& expert_rows, const std::vector<Real>& row_weights,
+                          GradExpertRows&& grad_expert_rows, std::vector<Real>& grad_weights) {
+        const auto forward = as_token_rows(view_of(expert_rows));
+        const auto gradient = as_token_rows(writable_view_of(grad_expert_rows));
+        agreed([&] {
+            using detail::concat;
+            check_rows("combine_backward", "expert_rows", forward, plan.expert_row_count());
+            if (forward.row_bytes != gradient.row_bytes || forward.type != gradient.type)
+                detail::throw_argument("combine_backward", "expert_rows",
+                                       shape(gradient) + " as grad_expert_rows", shape(forward),
+                                       backend_->rank());
+            if (row_weights.size() != plan.expert_row_count())
+                detail::throw_argument("combine_backward", "row_weights",
+                                       concat("R = ", plan.expert_row_count(), " weights"),
+                                       concat(row_weights.size()), backend_->rank());
+            check_pairs("combine_backward", "grad_weights", plan, grad_weights.size());
+        });
+        run("combine_backward", plan, plan.dispatch, as_token_rows(view_of(grad_tokens)),
+            "grad_tokens", gradient, "grad_expert_rows", std::span<const float>{});
+
+        std::vector<Real> dots(plan.expert_row_count());
+        kernels_.dot(gradient, forward, std::span<Real>(dots));
+        std::vector<Real> pairs(plan.pair_count());
+        transport(plan.pair_combine, as_token_rows(column(std::as_const(dots))),
+                  as_token_rows(column(pairs)), std::span<const Real>{});
+        for (Real& g : grad_weights) g = Real(0);
+        for (std::size_t i = 0; i < pairs.size(); ++i)
+            grad_weights[static_cast<std::size_t>(plan.pair_slots[i])] = pairs[i];
+        kernels_.scale(gradient, std::span<const Real>(row_weights), gradient);
+    }
+
+    /// The backward pass of `dispatch`: grad_expert_rows [R, d] -> grad_tokens [T, d], overwritten.
+    template <class GradExpertRows, class GradTokens>
+    void dispatch_backward(const exchange_plan& plan, const GradExpertRows& grad_expert_rows,
+                           GradTokens&& grad_tokens) {
+        run("dispatch_backward", plan, plan.combine, as_token_rows(view_of(grad_expert_rows)),
+            "grad_expert_rows", as_token_rows(writable_view_of(grad_tokens)), "grad_tokens",
+            std::span<const float>{});
+    }
+
+  private:
+    template <class Work>
+    static void attempt(Work&& work, std::exception_ptr& failure, std::string& words) {
+        try {
+            work();
+        } catch (const std::exception& e) {
+            failure = std::current_exception();
+            words = e.what();
+        }
+    }
+
+    /// All ranks fail together or none does: the one at fault with its own exception.
+    void agree(const std::exception_ptr& failure, const std::string& words) {
+        try {
+            backend_->agree(words);
+        } catch (...) {
+            if (failure) std::rethrow_exception(failure);
+            throw;
+        }
+    }
+
+    template <class Work>
+    void agreed(Work&& work) {
+        std::exception_ptr failure;
+        std::string words;
+        attempt(work, failure, words);
+        agree(failure, words);
+    }
+
+    /// Compares a fingerprint of topology and placement over the ranks. If they differ, their sum
+    /// cannot be P times the own one on every rank.
+    void check_agreement() {
+        std::uint64_t print = 14695981039346656037u;  // FNV-1a
+        const auto mix = [&](std::uint64_t word) { print = (print ^ word) * 1099511628211u; };
+        for (std::size_t r = 0; r < nodes_.rank_count(); ++r)
+            mix(static_cast<std::uint64_t>(nodes_.node_of(static_cast<rank_id>(r))));
+        for (std::size_t e = 0; e < placement_.expert_count(); ++e)
+            mix(static_cast<std::uint64_t>(placement_.rank_of(static_cast<expert_id>(e))) + 1);
+        const auto small = static_cast<std::int64_t>(print >> 32);
+        const count_scan all = backend_->scan_counts(std::span<const std::int64_t>(&small, 1));
+        agreed([&] {
+            if (all.total[0] != small * static_cast<std::int64_t>(backend_->rank_count()))
+                throw plan_error(detail::concat("locmoe: executor: rank ", backend_->rank(),
+                                                " holds another topology or expert_placement "
+                                                "than other ranks do"));
+        });
+    }
+
+    static std::string shape(const_token_rows rows) {
+        return detail::concat("[", rows.rows, ", ", rows.cols(), "] of ",
+                              element_name(rows.type));
+    }
+
+    void check_rows(std::string_view function, std::string_view argument, const_token_rows rows,
+                    std::size_t expected) const {
+        using detail::concat;
+        if (rows.rows != expected)
+            detail::throw_argument(function, argument, concat(expected, " rows"),
+                                   concat(rows.rows), backend_->rank());
+        if (rows.rows > 1 && rows.row_stride < rows.row_bytes)
+            detail::throw_argument(function, argument,
+                                   concat("a row stride of at least ", rows.row_bytes, " bytes"),
+                                   concat(rows.row_stride), backend_->rank());
+        if (rows.data == nullptr && rows.rows * rows.row_bytes > 0)
+            detail::throw_argument(function, argument, "data", "a null pointer",
+                                   backend_->rank());
+    }
+
+    void check_pairs(std::string_view function, std::string_view argument,
+                     const exchange_plan& plan, std::size_t got) const {
+        using detail::concat;
+        check_plan(function, plan);
+        const std::size_t expected = plan.token_count * plan.choice_count;
+        if (got != expected)
+            detail::throw_argument(function, argument, concat("T k = ", expected, " numbers"),
+                                   concat(got), backend_->rank());
+    }
+
+    void check_plan(std::string_view function, const exchange_plan& plan) const {
+        using detail::concat;
+        if (plan.rank != backend_->rank() || plan.rank_count != backend_->rank_count())
+            detail::throw_argument(
+                function, "plan",
+                concat("that of rank ", backend_->rank(), " of ", backend_->rank_count()),
+                concat("that of rank ", plan.rank, " of ", plan.rank_count), backend_->rank());
+    }
+
+    template <class Real>
+    static matrix_view<Real> column(std::vector<Real>& values) {
+        return {values.data(), values.size(), 1};
+    }
+    template <class Real>
+    static matrix_view<const Real> column(const std::vector<Real>& values) {
+        return {values.data(), values.size(), 1};
+    }
+
+    template <class Weight>
+    void run(std::string_view function, const exchange_plan& plan, const flow& moved,
+             const_token_rows from, std::string_view from_name, token_rows to,
+             std::string_view to_name, std::span<const Weight> weights) {
+        agreed([&] {
+            using detail::concat;
+            check_plan(function, plan);
+            check_rows(function, from_name, from, static_cast<std::size_t>(moved.source_rows));
+            check_rows(function, to_name, to, moved.deliver.rows());
+            if (from.row_bytes != to.row_bytes || from.type != to.type)
+                detail::throw_argument(function, to_name,
+                                       concat("rows of ", from.cols(), " ",
+                                              element_name(from.type), " as in ", from_name),
+                                       concat(to.cols(), " ", element_name(to.type)),
+                                       backend_->rank());
+            if (!weights.empty() && weights.size() != from.rows)
+                detail::throw_argument(function, "row_weights",
+                                       concat("none, or R = ", from.rows),
+                                       concat(weights.size()), backend_->rank());
+            if (!weights.empty() &&
+                (from.type == element_type::i32 || from.type == element_type::i64))
+                detail::throw_argument(function, "row_weights", "none with integer rows",
+                                       concat(weights.size()), backend_->rank());
+        });
+        transport(moved, from, to, weights);
+    }
+
+    /// The one loop that runs any flow: each phase is packed as soon as what it needs has come in, and
+    /// is waited for only when a later phase, or the end, needs it.
+    template <class Weight>
+    void transport(const flow& moved, const_token_rows from, token_rows to,
+                   std::span<const Weight> weights) {
+        const std::size_t row_bytes = from.row_bytes;
+        std::size_t packed_rows = 0;
+        for (const phase& p : moved.phases) packed_rows += p.pack.rows();
+        packed_.resize(packed_rows * row_bytes);
+        staging_.resize(static_cast<std::size_t>(moved.staging_rows) * row_bytes);
+        const row_space space{from, {staging_.data(), static_cast<std::size_t>(moved.staging_rows),
+                                     row_bytes, row_bytes, from.type}};
+
+        std::vector<typename Backend::transfer> transfers;
+        transfers.reserve(moved.phases.size());
+        std::size_t arrived = 0;
+        std::byte* out = packed_.data();
+        for (const phase& p : moved.phases) {
+            for (; arrived < p.needs; ++arrived) backend_->wait(transfers[arrived]);
+            make_rows(space, p.pack, weights,
+                      {out, p.pack.rows(), row_bytes, row_bytes, from.type});
+            sends_.clear();
+            receives_.clear();
+            for (const segment& s : p.sends)
+                if (row_bytes > 0)
+                    sends_.push_back({s.peer, out + static_cast<std::size_t>(s.first) * row_bytes,
+                                      static_cast<std::size_t>(s.rows) * row_bytes});
+            for (const segment& s : p.receives)
+                if (row_bytes > 0)
+                    receives_.push_back(
+                        {s.peer, staging_.data() + static_cast<std::size_t>(s.first) * row_bytes,
+                         static_cast<std::size_t>(s.rows) * row_bytes});
+            transfers.push_back(backend_->start(sends_, receives_));
+            out += p.pack.rows() * row_bytes;
+        }
+        for (; arrived < transfers.size(); ++arrived) backend_->wait(transfers[arrived]);
+        make_rows(space, moved.deliver, weights, to);
+    }
+
+    template <class Weight>
+    void make_rows(const row_space& space, const row_sums& rows, std::span<const Weight> weights,
+                   token_rows to) const {
+        const row_range all{0, rows.rows()};
+        if (to.row_bytes == 0) return;
+        if (rows.is_gather() && weights.empty())
+            kernels_.gather(space, rows, all, to);
+        else
+            kernels_.sum(space, rows, all, weights, to);
+    }
+
+    Backend* backend_;
+    topology nodes_;
+    expert_placement placement_;
+    Kernels kernels_;
+    std::vector<std::byte> packed_;
+    std::vector<std::byte> staging_;
+    std::vector<send_block> sends_;
+    std::vector<receive_block> receives_;
+};
+
+}  // namespace locmoe

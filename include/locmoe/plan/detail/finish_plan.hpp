@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "locmoe/plan/detail/arrivals.hpp"
+#include "locmoe/plan/detail/kept_pairs.hpp"
+#include "locmoe/plan/exchange_plan.hpp"
+#include "locmoe/plan/strategy.hpp"
+#include "locmoe/plan/transpose.hpp"
+
+namespace locmoe::detail {
+
+/// The last step of every strategy: lay out the expert rows, then transpose both flows. `rows` and
+/// `pairs` come with their phases and lack only `deliver`.
+inline exchange_plan finish_plan(std::string_view strategy, const plan_request& request,
+                                 kept_pairs&& kept, const arrivals& arrived, flow&& rows,
+                                 flow&& pairs) {
+    const auto mine = request.placement.experts_of(request.rank);
+    arrivals::layout sorted = arrived.sorted(mine.size());
+    exchange_plan plan;
+    plan.strategy = strategy;
+    plan.rank = request.rank;
+    plan.rank_count = request.nodes.rank_count();
+    plan.token_count = request.assigned.token_count;
+    plan.choice_count = request.assigned.choice_count;
+    plan.pair_slots = std::move(kept.slots);
+    plan.pair_experts = std::move(kept.experts);
+    plan.experts.assign(mine.begin(), mine.end());
+    plan.expert_first = std::move(sorted.expert_first);
+    plan.dropped_pairs = request.assigned.dropped_count();
+    plan.dispatch = std::move(rows);
+    plan.dispatch.deliver = std::move(sorted.rows);
+    plan.combine = transpose(plan.dispatch);
+    plan.pair_dispatch = std::move(pairs);
+    plan.pair_dispatch.deliver = std::move(sorted.pairs);
+    plan.pair_combine = transpose(plan.pair_dispatch);
+    return plan;
+}
+
+}  // namespace locmoe::detail

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "locmoe/plan/detail/finish_plan.hpp"
+#include "locmoe/plan/strategy.hpp"
+
+namespace locmoe {
+
+namespace detail {
+class direct_planner;
+}
+
+/// Every rank to every rank in one phase, one row for each kept pair: the plain All-to-All of Tutel,
+/// DeepSpeed and Megatron. The least latency; a token whose k experts share a node crosses the
+/// network k times.
+struct direct {
+    std::string_view name() const { return "direct"; }
+    detail::direct_planner planner(const plan_request& request) const;
+};
+
+namespace detail {
+
+/// One round: each rank tells every rank it sends to how many rows each of its experts gets.
+class direct_planner {
+  public:
+    static constexpr std::size_t rounds = 1;
+
+    explicit direct_planner(const plan_request& request) : request_(request), kept_(request) {
+        const auto k = request.assigned.choice_count;
+        rows_.source_rows = static_cast<row_index>(request.assigned.token_count);
+        pairs_.source_rows = static_cast<row_index>(kept_.slots.size());
+        phase& rows = rows_.phases.emplace_back();
+        phase& pairs = pairs_.phases.emplace_back();
+        rows.name = pairs.name = "all to all";
+        rows.pack.from.resize(kept_.travelling);
+        pairs.pack.from.resize(kept_.travelling);
+        for (std::size_t i = 0; i < kept_.travelling; ++i) {
+            rows.pack.from[i] = kept_.token(i, k);
+            pairs.pack.from[i] = static_cast<row_index>(i);
+            const rank_id to = request.placement.rank_of(kept_.experts[i]);
+            if (rows.sends.empty() || rows.sends.back().peer != to)
+                rows.sends.push_back(
+                    {to, request.nodes.tier(request.rank, to), static_cast<row_index>(i), 0});
+            ++rows.sends.back().rows;
+        }
+        pairs.sends = rows.sends;
+    }
+
+    std::vector<message> outgoing(std::size_t) {
+        std::vector<message> out;
+        for (const segment& s : rows_.phases[0].sends) {
+            message m{s.peer, std::vector<std::int64_t>(
+                                  request_.placement.experts_of(s.peer).size(), 0)};
+            for (row_index i = s.first; i < s.first + s.rows; ++i)
+                ++m.words[request_.placement.local_index(
+                    kept_.experts[static_cast<std::size_t>(i)])];
+            out.push_back(std::move(m));
+        }
+        return out;
+    }
+
+    void incoming(std::size_t, const std::vector<message>& received) {
+        const std::size_t mine = request_.placement.experts_of(request_.rank).size();
+        for (const message& m : received) {
+            row_index rows = 0;
+            bool sound = m.words.size() == mine;
+            for (const std::int64_t count : m.words) {
+                sound = sound && count >= 0;
+                rows += count;
+            }
+            if (!sound || rows == 0)
+                throw plan_error(concat("locmoe: direct: rank ", m.peer, " sent rank ",
+                                        request_.rank, " counts for ", m.words.size(),
+                                        " experts, expected ", mine,
+                                        ": do all ranks hold the same expert_placement?"));
+            std::vector<arrival>& list = arrived_.from(m.peer);
+            const segment s{m.peer, request_.nodes.tier(request_.rank, m.peer),
+                            rows_.staging_rows, rows};
+            for (flow* f : {&rows_, &pairs_}) {
+                f->phases[0].receives.push_back(s);
+                f->staging_rows += rows;
+            }
+            row_index at = s.first;
+            for (std::size_t e = 0; e < mine; ++e)
+                for (std::int64_t n = 0; n < m.words[e]; ++n, ++at)
+                    list.push_back({e, rows_.source_rows + at, pairs_.source_rows + at});
+        }
+        for (std::size_t i = kept_.travelling; i < kept_.slots.size(); ++i)
+            arrived_.from(request_.rank)
+                .push_back({request_.placement.local_index(kept_.experts[i]),
+                            kept_.token(i, request_.assigned.choice_count),
+                            static_cast<row_index>(i)});
+    }
+
+    exchange_plan finish() {
+        return finish_plan("direct", request_, std::move(kept_), arrived_, std::move(rows_),
+                           std::move(pairs_));
+    }
+
+  private:
+    plan_request request_;
+    kept_pairs kept_;
+    arrivals arrived_;
+    flow rows_;
+    flow pairs_;
+};
+
+}  // namespace detail
+
+inline detail::direct_planner direct::planner(const plan_request& request) const {
+    return detail::direct_planner(request);
+}
+
+}  // namespace locmoe

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "locmoe/core/ids.hpp"
+#include "locmoe/plan/flow.hpp"
+#include "locmoe/plan/traffic.hpp"
+
+namespace locmoe {
+
+/// One rank's share of an All-to-All, as plain data: it holds no tokens, no pointers and no
+/// communicator, and may be copied, printed, checked and used for any number of tensors.
+///
+/// - `dispatch` takes token rows [T] to expert rows [R]; `combine` is its transpose.
+/// - `pair_dispatch` takes one row for each kept (token, slot) pair [K] to the same expert rows;
+///   `pair_combine` is its transpose. Gate weights and their gradients travel this way.
+///
+/// Expert rows are sorted by the rank's experts, then by the rank that the token came from, then by
+/// token and slot: the same under every strategy.
+struct exchange_plan {
+    std::string strategy;
+    rank_id rank = 0;
+    std::size_t rank_count = 0;
+    std::size_t token_count = 0;   ///< T, this rank's
+    std::size_t choice_count = 0;  ///< k
+
+    /// [K]: pair -> token k + slot. Pairs are sorted by the rank of their expert (this rank itself
+    /// last), by expert, by token and slot.
+    std::vector<std::int64_t> pair_slots;
+    std::vector<expert_id> pair_experts;  ///< [K]
+
+    std::vector<expert_id> experts;       ///< this rank's, ascending
+    std::vector<row_index> expert_first;  ///< [experts + 1]: rows of experts[i] start here
+    std::int64_t dropped_pairs = 0;       ///< pairs of this rank that found no room
+
+    flow dispatch;
+    flow combine;
+    flow pair_dispatch;
+    flow pair_combine;
+
+    std::size_t pair_count() const { return pair_slots.size(); }
+    std::size_t expert_row_count() const { return static_cast<std::size_t>(expert_first.back()); }
+
+    /// What this rank sends in one dispatch of rows of `row_bytes` bytes.
+    locmoe::traffic traffic(std::size_t row_bytes) const {
+        return count_traffic(dispatch, row_bytes);
+    }
+};
+
+}  // namespace locmoe

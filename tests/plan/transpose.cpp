@@ -1,0 +1,100 @@
+#include "locmoe/plan/transpose.hpp"
+
+#include <cstdint>
+#include <vector>
+
+#include "catch.hpp"
+#include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/replay.hpp"
+#include "random_cases.hpp"
+
+using namespace locmoe;
+
+namespace {
+
+using numbers = std::vector<std::vector<std::int64_t>>;
+
+std::int64_t inner(const numbers& a, const numbers& b) {
+    std::int64_t sum = 0;
+    for (std::size_t r = 0; r < a.size(); ++r) {
+        REQUIRE(a[r].size() == b[r].size());
+        for (std::size_t i = 0; i < a[r].size(); ++i) sum += a[r][i] * b[r][i];
+    }
+    return sum;
+}
+
+numbers random_rows(random_cases::generator& g, const std::vector<exchange_plan>& plans,
+                    flow exchange_plan::* which) {
+    numbers out;
+    for (const exchange_plan& p : plans) {
+        auto& o = out.emplace_back();
+        for (row_index i = 0; i < (p.*which).source_rows; ++i)
+            o.push_back(static_cast<std::int64_t>(g.up_to(2000)) - 1000);
+    }
+    return out;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("<A x, y> = <x, A^T y>, exactly, on integers", "[plan]", direct,
+                   node_aggregated) {
+    for (std::uint32_t seed = 0; seed < 1000; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        INFO(job.text);
+        const auto plans = plan_all(TestType{}, job.nodes, job.placement, job.assigned);
+        random_cases::generator g(seed);
+        const numbers x = random_rows(g, plans, &exchange_plan::dispatch);
+        const numbers y = random_rows(g, plans, &exchange_plan::combine);
+        REQUIRE(inner(replay(std::span(plans), &exchange_plan::dispatch, x), y) ==
+                inner(x, replay(std::span(plans), &exchange_plan::combine, y)));
+    }
+}
+
+TEMPLATE_TEST_CASE("the transpose of the transpose moves the same rows", "[plan]", direct,
+                   node_aggregated) {
+    for (std::uint32_t seed = 0; seed < 500; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        INFO(job.text);
+        auto plans = plan_all(TestType{}, job.nodes, job.placement, job.assigned);
+        random_cases::generator g(seed);
+        const numbers x = random_rows(g, plans, &exchange_plan::dispatch);
+        const numbers once = replay(std::span(plans), &exchange_plan::dispatch, x);
+        for (exchange_plan& p : plans) {
+            const flow twice = transpose(transpose(p.dispatch));
+            for (std::size_t i = 0; i < twice.phases.size(); ++i) {
+                REQUIRE(twice.phases[i].sends == p.dispatch.phases[i].sends);
+                REQUIRE(twice.phases[i].receives == p.dispatch.phases[i].receives);
+                REQUIRE(twice.phases[i].pack == p.dispatch.phases[i].pack);
+            }
+            p.dispatch = twice;
+        }
+        REQUIRE(replay(std::span(plans), &exchange_plan::dispatch, x) == once);
+    }
+}
+
+TEST_CASE("a relay adds up before it sends back", "[plan]") {
+    // One token on node 0 chose experts 2 and 3, each on a rank of its own on node 1.
+    const auto nodes = topology::uniform(2, 2);
+    const auto placement = expert_placement::blocked(4, 4);
+    routing decided;
+    decided.token_count = 1;
+    decided.choice_count = 2;
+    decided.expert_count = 4;
+    decided.chosen = {2, 3};
+    decided.weights = {0.5f, 0.5f};
+    routing idle = decided;
+    idle.token_count = 0;
+    idle.chosen.clear();
+    idle.weights.clear();
+    const std::vector<assignment> assigned{assign(decided), assign(idle), assign(idle),
+                                           assign(idle)};
+    const auto plans = plan_all(node_aggregated{}, nodes, placement, assigned);
+    const phase& home = plans[2].combine.phases[1];  // "to relays, back"
+    REQUIRE(home.pack.rows() == 1);
+    CHECK(home.pack.sources(0).size() == 2);
+    CHECK(home.needs == 1);
+    const numbers back = replay<std::int64_t>(plans, &exchange_plan::combine, {{}, {}, {5}, {7}});
+    CHECK(back == numbers{{12}, {}, {}, {}});
+}

@@ -1,0 +1,122 @@
+#include "locmoe/plan/validate.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catch.hpp"
+#include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/plan_all.hpp"
+#include "random_cases.hpp"
+
+using namespace locmoe;
+
+namespace {
+
+/// 2 nodes of 2 ranks, every rank with tokens for every other.
+std::vector<exchange_plan> busy_plans() {
+    const auto nodes = topology::uniform(2, 2);
+    const auto placement = expert_placement::blocked(8, 4);
+    random_cases::generator g(3);
+    std::vector<assignment> assigned;
+    for (int r = 0; r < 4; ++r) {
+        routing decided = random_cases::any_routing(g, 8, 12, 2);
+        for (std::size_t i = 0; i < decided.chosen.size(); ++i)
+            decided.chosen[i] = static_cast<expert_id>((i * 5 + i / 8) % 8);
+        assigned.push_back(assign(decided));
+    }
+    return plan_all(node_aggregated{}, nodes, placement, assigned);
+}
+
+}  // namespace
+
+TEST_CASE("validate accepts sound plans and refuses each broken one", "[plan]") {
+    const auto sound = busy_plans();
+    REQUIRE_NOTHROW(validate(sound));
+    for (const exchange_plan& p : sound) REQUIRE_NOTHROW(validate(p));
+
+    using breaker = std::pair<const char*, std::function<void(std::vector<exchange_plan>&)>>;
+    const breaker breakers[] = {
+        {"a rank that stands elsewhere", [](auto& p) { std::swap(p[0], p[1]); }},
+        {"a pair listed twice", [](auto& p) { p[0].pair_slots[1] = p[0].pair_slots[0]; }},
+        {"a pair outside T k", [](auto& p) { p[0].pair_slots[1] = 1000; }},
+        {"a pair at another expert",
+         [](auto& p) { p[0].pair_experts[0] = (p[0].pair_experts[0] + 1) % 8; }},
+        {"a pair forgotten",
+         [](auto& p) {
+             p[0].pair_slots.pop_back();
+             p[0].pair_experts.pop_back();
+         }},
+        {"a row outside its buffer", [](auto& p) { p[1].dispatch.deliver.from[0] = 100000; }},
+        {"a negative row", [](auto& p) { p[1].dispatch.deliver.from[0] = -1; }},
+        {"two rows swapped",
+         [](auto& p) {
+             auto& from = p[1].dispatch.deliver.from;
+             std::swap(from.front(), from.back());
+         }},
+        {"a token packed for another",
+         [](auto& p) {
+             auto& from = p[2].dispatch.phases[1].pack.from;
+             from[0] = from[1];
+         }},
+        {"a gap between segments", [](auto& p) { ++p[0].dispatch.phases[0].sends.back().first; }},
+        {"a message of another size than its receive",
+         [](auto& p) {
+             auto& ph = p[0].dispatch.phases[1];
+             ph.pack.from.push_back(ph.pack.from.back());
+             ++ph.sends.back().rows;
+         }},
+        {"a message to the wrong peer", [](auto& p) { p[0].dispatch.phases[1].sends[0].peer = 3; }},
+        {"a message to itself", [](auto& p) { p[0].dispatch.phases[1].sends[0].peer = 0; }},
+        {"a message to nobody", [](auto& p) { p[0].dispatch.phases[1].sends[0].peer = 4; }},
+        {"an empty message", [](auto& p) { p[0].dispatch.phases[0].sends[0].rows = 0; }},
+        {"a receive that nobody sends",
+         [](auto& p) {
+             p[0].dispatch.phases[2].receives.push_back(
+                 {1, link_tier::intra_node, p[0].dispatch.staging_rows, 1});
+             ++p[0].dispatch.staging_rows;
+         }},
+        {"a send that nobody receives",
+         [](auto& p) { p[0].pair_dispatch.phases[0].receives.clear(); }},
+        {"packing before the rows are in", [](auto& p) { p[0].dispatch.phases[2].needs = 0; }},
+        {"a phase that waits for a later one", [](auto& p) { p[0].dispatch.phases[0].needs = 2; }},
+        {"a phase missing on one rank",
+         [](auto& p) {
+             p[3].pair_combine.phases.pop_back();
+         }},
+        {"combine that loses a row",
+         [](auto& p) {
+             auto& d = p[0].combine.deliver;
+             d.from.pop_back();
+             --d.first.back();
+         }},
+        {"combine that gives a row to another token",
+         [](auto& p) {
+             auto& f = p[0].combine.deliver.from;
+             std::swap(f.front(), f.back());
+         }},
+        {"a pair's weight that goes to another pair",
+         [](auto& p) {
+             auto& f = p[0].pair_combine.deliver.from;
+             std::swap(f.front(), f.back());
+         }},
+        {"expert rows that do not add up", [](auto& p) { ++p[2].expert_first.back(); }},
+        {"an expert on two ranks", [](auto& p) { p[2].experts[0] = p[1].experts[0]; }},
+    };
+    for (const auto& [what, do_break] : breakers) {
+        auto broken = sound;
+        do_break(broken);
+        INFO(what);
+        CHECK_THROWS_AS(validate(broken), plan_error);
+    }
+}
+
+TEST_CASE("a plan's error says the rank, the flow and what is wrong", "[plan]") {
+    auto plans = busy_plans();
+    plans[1].dispatch.phases[0].sends[0].peer = 1;
+    CHECK_THROWS_WITH(validate(plans[1]),
+                      Catch::Contains("plan of rank 1, dispatch: a message to itself"));
+}
