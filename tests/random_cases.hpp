@@ -80,9 +80,8 @@ inline locmoe::routing any_routing(generator& g, std::size_t experts, std::size_
     return r;
 }
 
-inline job any_job(std::uint32_t seed, std::size_t max_ranks = 9, std::size_t max_tokens = 12) {
+inline job job_on(std::size_t ranks, std::uint32_t seed, std::size_t max_tokens = 12) {
     generator g(seed);
-    const std::size_t ranks = 1 + g.up_to(max_ranks - 1);
     job j{any_topology(g, ranks), any_placement(g, ranks), {}, {}, {}};
     const std::size_t choices = 1 + g.up_to(3);
     const std::size_t experts = j.placement.expert_count();
@@ -104,6 +103,10 @@ inline job any_job(std::uint32_t seed, std::size_t max_ranks = 9, std::size_t ma
              " experts, k " + std::to_string(choices) + ", capacity kind " +
              std::to_string(capacity_kind);
     return j;
+}
+
+inline job any_job(std::uint32_t seed, std::size_t max_ranks = 9) {
+    return job_on(1 + generator(seed + 1000000).up_to(max_ranks - 1), seed);
 }
 
 }  // namespace random_cases

@@ -1,0 +1,46 @@
+#pragma once
+
+// Everything that needs the standard library alone: routing, capacity, assignment, plans and the
+// executor. Left out, to be included by name where they are wanted:
+//   locmoe/capacity/exact_capacity.hpp   the exact bound, which asks for Boost.Math's headers
+//   locmoe/exec/in_process.hpp           one thread a rank, which asks for <thread>
+//   locmoe/adapt/...                     MPI, Boost.MPI, xtensor
+
+#include "locmoe/assign/assignment.hpp"
+#include "locmoe/capacity/capacity_factor.hpp"
+#include "locmoe/capacity/least_capacity.hpp"
+#include "locmoe/capacity/measure_delta.hpp"
+#include "locmoe/core/element.hpp"
+#include "locmoe/core/error.hpp"
+#include "locmoe/core/ids.hpp"
+#include "locmoe/core/matrix_view.hpp"
+#include "locmoe/core/token_rows.hpp"
+#include "locmoe/exec/all_reduce.hpp"
+#include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/executor.hpp"
+#include "locmoe/exec/host_kernels.hpp"
+#include "locmoe/plan/describe.hpp"
+#include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/exchange_plan.hpp"
+#include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/replay.hpp"
+#include "locmoe/plan/strategy.hpp"
+#include "locmoe/plan/traffic.hpp"
+#include "locmoe/plan/transpose.hpp"
+#include "locmoe/plan/validate.hpp"
+#include "locmoe/routing/auxiliary_loss.hpp"
+#include "locmoe/routing/dense_gate.hpp"
+#include "locmoe/routing/gate.hpp"
+#include "locmoe/routing/grap_gate.hpp"
+#include "locmoe/routing/hash_router.hpp"
+#include "locmoe/routing/locality_loss.hpp"
+#include "locmoe/routing/locmoe_router.hpp"
+#include "locmoe/routing/router_policy.hpp"
+#include "locmoe/routing/routing.hpp"
+#include "locmoe/routing/softmax.hpp"
+#include "locmoe/routing/switch_router.hpp"
+#include "locmoe/tensor/standard.hpp"
+#include "locmoe/tensor/tensor_traits.hpp"
+#include "locmoe/topology/expert_placement.hpp"
+#include "locmoe/topology/topology.hpp"
