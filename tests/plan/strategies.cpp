@@ -121,7 +121,7 @@ TEST_CASE("node_aggregated with exact combine places and combines as by hand", "
     check_every_law(node_aggregated{.exact_combine = true});
 }
 
-TEST_CASE("node_aggregated sends a token at most once to each remote node, combine no more",
+TEST_CASE("node_aggregated sends a token once to each node and rank that wants it, and back no more",
           "[plan]") {
     for (std::uint32_t seed = 0; seed < cases; ++seed) {
         const auto job = random_cases::any_job(seed);
@@ -134,18 +134,28 @@ TEST_CASE("node_aggregated sends a token at most once to each remote node, combi
             back += count_traffic(p.combine, 1);
         }
         std::int64_t node_rows = 0;  // a row for each token and remote node that it needs
+        std::int64_t rank_rows = 0;  // and one for each rank there, but the one that it came to
         for (std::size_t r = 0; r < job.assigned.size(); ++r) {
             const assignment& a = job.assigned[r];
+            const auto self = static_cast<rank_id>(r);
             std::set<std::pair<std::size_t, node_id>> wanted;
-            for (std::size_t i = 0; i < a.expert.size(); ++i)
-                if (a.expert[i] != no_expert) {
-                    const node_id node = job.nodes.node_of(job.placement.rank_of(a.expert[i]));
-                    if (node != job.nodes.node_of(static_cast<rank_id>(r)))
-                        wanted.emplace(i / a.choice_count, node);
-                }
+            std::set<std::pair<std::size_t, rank_id>> handed_on;
+            for (std::size_t i = 0; i < a.expert.size(); ++i) {
+                if (a.expert[i] == no_expert) continue;
+                const rank_id to = job.placement.rank_of(a.expert[i]);
+                const node_id node = job.nodes.node_of(to);
+                const auto there = job.nodes.ranks_of(node);
+                const bool away = node != job.nodes.node_of(self);
+                if (away) wanted.emplace(i / a.choice_count, node);
+                const rank_id from =
+                    away ? there[job.nodes.local_index(self) % there.size()] : self;
+                if (to != from) handed_on.emplace(i / a.choice_count, to);
+            }
             node_rows += static_cast<std::int64_t>(wanted.size());
+            rank_rows += static_cast<std::int64_t>(handed_on.size());
         }
         REQUIRE(sent.inter_node.rows == node_rows);
+        REQUIRE(sent.intra_node.rows == rank_rows);
         REQUIRE(back == sent);
     }
 }

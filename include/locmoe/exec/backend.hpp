@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/message.hpp"
 
@@ -36,7 +38,9 @@ struct count_scan {
 ///
 /// - `start` posts all blocks of one phase and returns at once; `wait` ends when all have arrived and
 ///   all have left. At most one block in each direction per pair of ranks and transfer, none to the
-///   own rank, none empty. Several transfers may be under way; they match in the order of starting.
+///   own rank, none empty. Several transfers may be under way; they match in the order of starting
+///   and are waited for in that order. A block of another size than its receiver expects is a
+///   backend_error there; so the sizes must agree before, as a plan's do.
 /// - `exchange_messages` delivers messages whose receivers do not know of them; what comes back is
 ///   sorted by sender. A rank may send none and get none, and may send itself one.
 /// - `scan_counts` sums equally long arrays over the ranks, exactly.
@@ -60,4 +64,33 @@ concept exchange_backend =
         { backend.agree(failure) } -> std::same_as<void>;
     };
 
+namespace detail {
+
+/// What every backend asks of the blocks given to `start`. Throws argument_error, naming `rank`.
+inline void check_blocks(rank_id rank, std::size_t ranks, std::span<const send_block> sends,
+                         std::span<const receive_block> receives) {
+    const auto check = [&](const char* kind, std::size_t i, rank_id peer, const std::byte* data,
+                           std::size_t bytes) {
+        if (peer < 0 || static_cast<std::size_t>(peer) >= ranks || peer == rank)
+            throw_argument("start", concat(kind, " ", i),
+                           concat("another rank, 0 to P - 1 with P = ", ranks), concat(peer), rank);
+        if (bytes == 0 || data == nullptr)
+            throw_argument("start", concat(kind, " ", i), "at least one byte",
+                           bytes == 0 ? "none" : "no memory", rank);
+    };
+    for (std::size_t i = 0; i < sends.size(); ++i)
+        check("send block", i, sends[i].to, sends[i].data, sends[i].bytes);
+    for (std::size_t i = 0; i < receives.size(); ++i)
+        check("receive block", i, receives[i].from, receives[i].data, receives[i].bytes);
+}
+
+/// What every backend asks of the messages given to `exchange_messages`.
+inline void check_messages(rank_id rank, std::size_t ranks, std::span<const message> messages) {
+    for (const message& m : messages)
+        if (m.peer < 0 || static_cast<std::size_t>(m.peer) >= ranks)
+            throw_argument("exchange_messages", "peer", concat("0 to P - 1 with P = ", ranks),
+                           concat(m.peer), rank);
+}
+
+}  // namespace detail
 }  // namespace locmoe

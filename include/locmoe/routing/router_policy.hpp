@@ -23,14 +23,14 @@ struct router_losses {
 /// What goes into a router's backward pass and what comes out of it.
 template <class Real>
 struct router_gradients {
-    matrix_view<const Real> weights;  ///< in: d task loss / d weights, [T, k]
-    Real loss_scale = 1;              ///< in: what the router's own losses are multiplied by
-    matrix_view<Real> tokens;         ///< out, added to: d loss / d tokens, [T, d]
-    matrix_view<Real> gate;           ///< out, added to: d loss / d gate weights, [n, d]; or empty
+    matrix_view<const Real> weights = {};  ///< in: d task loss / d weights, [T, k]
+    Real loss_scale = 1;                   ///< in: what the router's own losses are multiplied by
+    matrix_view<Real> tokens = {};         ///< out, added to: d loss / d tokens, [T, d]
+    matrix_view<Real> gate = {};           ///< out, added to: d loss / d gate weights, [n, d] or {}
 };
 
-/// Decides, for the tokens of one rank, which experts each goes to and with what weight. It says how
-/// many experts there are and routes a tensor; it needs to know neither plans nor messages, and
+/// Decides, for the tokens of one rank, which experts each goes to and with what weight. It says
+/// how many experts there are and routes a tensor; it needs to know neither plans nor messages, and
 /// asks for no base class. The same tokens in the same context give the same routing.
 template <class Policy, class Tensor = matrix_view<const float>>
 concept router_policy = requires(Policy& router, const Policy& fixed, const Tensor& tokens,
@@ -40,8 +40,8 @@ concept router_policy = requires(Policy& router, const Policy& fixed, const Tens
     { router.route(tokens, where) } -> std::same_as<basic_routing<typename Policy::real>>;
 };
 
-/// A router policy with losses of its own and a backward pass. `load` is what `count_choices` gives,
-/// of this rank or, for a loss over the global batch, summed over all ranks: [n].
+/// A router policy with losses of its own and a backward pass. `load` is what `count_choices`
+/// gives, of this rank or, for a loss over the global batch, summed over all ranks: [n].
 template <class Policy, class Tensor = matrix_view<const float>>
 concept trainable_router =
     router_policy<Policy, Tensor> &&

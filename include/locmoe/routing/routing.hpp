@@ -17,12 +17,12 @@ namespace locmoe {
 /// `Real` is float, or double where a trainer (or a gradient check) works in double.
 template <class Real>
 struct basic_routing {
-    std::size_t token_count = 0;        ///< T
-    std::size_t choice_count = 0;       ///< k
-    std::size_t expert_count = 0;       ///< n
-    std::vector<expert_id> chosen;      ///< [T, k]
-    std::vector<Real> weights;          ///< [T, k]
-    std::vector<Real> probabilities;    ///< [T, n] after the softmax; empty where nothing is learned
+    std::size_t token_count = 0;           ///< T
+    std::size_t choice_count = 0;          ///< k
+    std::size_t expert_count = 0;          ///< n
+    std::vector<expert_id> chosen = {};    ///< [T, k]
+    std::vector<Real> weights = {};        ///< [T, k]
+    std::vector<Real> probabilities = {};  ///< [T, n] after the softmax; empty where none are
 
     expert_id expert(std::size_t token, std::size_t slot) const {
         return chosen[token * choice_count + slot];

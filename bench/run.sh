@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# usage: bench/run.sh SUITE [--json FILE]
+# Installs what is missing (Debian 12), builds one suite and runs it. Without SUITE, lists the suites.
+set -eu
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+suites=$(cd "$root/bench" && ls ./*.cpp 2>/dev/null | sed 's,^\./,,; s,\.cpp$,,')
+if [ $# -eq 0 ]; then
+    echo "$suites"
+    exit 0
+fi
+suite=$1
+shift
+if ! grep -qxF -- "$suite" <<<"$suites"; then
+    echo "bench/run.sh: no suite '$suite'; there are:" $suites >&2
+    exit 2
+fi
+. "$root/cmake/setup.sh"
+install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libopenblas-dev \
+    nlohmann-json3-dev libxtensor-dev
+build=$root/build/bench
+build_project "$build" "locmoe_bench_$suite" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_EXAMPLES=OFF \
+    -DLOCMOE_BUILD_BENCH=ON
+fast_blas
+exec "$build/bench/locmoe_bench_$suite" "$@"

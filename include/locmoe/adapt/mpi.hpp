@@ -1,0 +1,355 @@
+#pragma once
+
+#ifndef OMPI_SKIP_MPICXX
+#define OMPI_SKIP_MPICXX 1
+#endif
+#ifndef MPICH_SKIP_MPICXX
+#define MPICH_SKIP_MPICXX 1
+#endif
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <mpi.h>
+
+#include "locmoe/core/error.hpp"
+#include "locmoe/core/ids.hpp"
+#include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/sent_traffic.hpp"
+#include "locmoe/topology/topology.hpp"
+
+namespace locmoe {
+
+struct mpi_options {
+    /// A block of this many bytes or more goes as several messages, since MPI counts are int.
+    std::size_t chunk_bytes = std::size_t{1} << 30;
+};
+
+namespace detail {
+
+inline void check_mpi(int code, const char* operation) {
+    if (code == MPI_SUCCESS) return;
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length = 0;
+    MPI_Error_string(code, text, &length);
+    throw backend_error(operation, code, std::string(text, static_cast<std::size_t>(length)));
+}
+
+/// The one place where a count becomes MPI's int.
+inline int mpi_count(std::size_t count, const char* function, const char* argument) {
+    constexpr auto most = static_cast<std::size_t>(std::numeric_limits<int>::max());
+    if (count > most) throw_argument(function, argument, concat("at most ", most), concat(count));
+    return static_cast<int>(count);
+}
+
+/// A communicator of our own with a user's ranks: our messages never meet the user's, and errors
+/// come back as codes.
+class own_communicator {
+  public:
+    own_communicator(MPI_Comm users, const char* function) {
+        int initialised = 0;
+        int finalised = 0;
+        check_mpi(MPI_Initialized(&initialised), "MPI_Initialized");
+        check_mpi(MPI_Finalized(&finalised), "MPI_Finalized");
+        if (!initialised || finalised)
+            throw_argument(function, "MPI", "initialised",
+                           finalised ? "finalised" : "not initialised");
+        if (users == MPI_COMM_NULL)
+            throw_argument(function, "communicator", "one that has ranks", "MPI_COMM_NULL");
+        int between_groups = 0;
+        check_mpi(MPI_Comm_test_inter(users, &between_groups), "MPI_Comm_test_inter");
+        if (between_groups)
+            throw_argument(function, "communicator", "an intra-communicator",
+                           "an inter-communicator");
+        check_mpi(MPI_Comm_dup(users, &comm_), "MPI_Comm_dup");
+        take_over();
+    }
+    /// The ranks of `from` that share this one's memory, in their order.
+    static own_communicator of_node(const own_communicator& from) {
+        own_communicator node;
+        check_mpi(MPI_Comm_split_type(from.comm_, MPI_COMM_TYPE_SHARED, from.rank(), MPI_INFO_NULL,
+                                      &node.comm_),
+                  "MPI_Comm_split_type");
+        node.take_over();
+        return node;
+    }
+    own_communicator(own_communicator&& other) noexcept
+        : comm_(std::exchange(other.comm_, MPI_COMM_NULL)),
+          rank_(other.rank_),
+          ranks_(other.ranks_) {}
+    own_communicator& operator=(own_communicator&&) = delete;
+    ~own_communicator() {
+        int finalised = 0;
+        MPI_Finalized(&finalised);
+        if (!finalised && comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+    }
+
+    MPI_Comm get() const { return comm_; }
+    int rank() const { return rank_; }
+    int rank_count() const { return ranks_; }
+
+  private:
+    own_communicator() = default;
+
+    void take_over() {
+        check_mpi(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+        check_mpi(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+        check_mpi(MPI_Comm_size(comm_, &ranks_), "MPI_Comm_size");
+    }
+
+    MPI_Comm comm_ = MPI_COMM_NULL;
+    int rank_ = 0;
+    int ranks_ = 0;
+};
+
+}  // namespace detail
+
+/// The ranks of a plain MPI communicator. Constructing and destroying it is collective. MPI must be
+/// initialised, and called from one thread at a time. Throws argument_error where MPI is not, and
+/// for an inter-communicator; backend_error with MPI's code and text where a call of MPI fails.
+class mpi_backend {
+  public:
+    /// Dropped before its end it gives up its receives; what it sends must then stay in memory.
+    class transfer {
+      public:
+        transfer() = default;
+        transfer(transfer&& other) noexcept { *this = std::move(other); }
+        transfer& operator=(transfer&& other) noexcept {
+            std::swap(receives_, other.receives_);
+            std::swap(sends_, other.sends_);
+            return *this;
+        }
+        ~transfer() {
+            for (pending& receive : receives_)
+                if (receive.request != MPI_REQUEST_NULL) {
+                    MPI_Cancel(&receive.request);
+                    MPI_Request_free(&receive.request);
+                }
+            for (MPI_Request& request : sends_)
+                if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
+        }
+
+      private:
+        friend mpi_backend;
+        struct pending {
+            MPI_Request request = MPI_REQUEST_NULL;
+            int from = 0;
+            int bytes = 0;
+        };
+        std::vector<pending> receives_;  // by block, each block's chunks in order
+        std::vector<MPI_Request> sends_;
+    };
+
+    explicit mpi_backend(MPI_Comm communicator, mpi_options options = {})
+        : comm_(communicator, "mpi_backend"),
+          chunk_bytes_(options.chunk_bytes),
+          sent_(static_cast<std::size_t>(comm_.rank_count())) {
+        if (chunk_bytes_ == 0)
+            detail::throw_argument("mpi_backend", "chunk_bytes", "at least 1", "0");
+        detail::mpi_count(chunk_bytes_, "mpi_backend", "chunk_bytes");
+    }
+    mpi_backend(const mpi_backend&) = delete;
+    mpi_backend& operator=(const mpi_backend&) = delete;
+
+    rank_id rank() const noexcept { return comm_.rank(); }
+    std::size_t rank_count() const noexcept { return static_cast<std::size_t>(comm_.rank_count()); }
+
+    /// What `start` has sent so far; the caller may clear it.
+    sent_traffic& sent() noexcept { return sent_; }
+
+    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives) {
+        detail::check_blocks(rank(), rank_count(), sends, receives);
+        transfer started;
+        started.receives_.reserve(receives.size());
+        started.sends_.reserve(sends.size());
+        for (const receive_block& block : receives)
+            for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
+                auto& chunk = started.receives_.emplace_back();
+                chunk.from = block.from;
+                chunk.bytes = bytes;
+                detail::check_mpi(MPI_Irecv(block.data + at, bytes, MPI_BYTE, block.from, data_tag,
+                                            comm_.get(), &chunk.request),
+                                  "MPI_Irecv");
+            });
+        for (const send_block& block : sends) {
+            for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
+                MPI_Request& request = started.sends_.emplace_back(MPI_REQUEST_NULL);
+                detail::check_mpi(MPI_Isend(block.data + at, bytes, MPI_BYTE, block.to, data_tag,
+                                            comm_.get(), &request),
+                                  "MPI_Isend");
+            });
+            sent_.record(block.to, block.bytes);
+        }
+        return started;
+    }
+
+    /// Receives are looked at in their order: a chunk that is short ends the wait before the chunks
+    /// that will then never come. A block that is too long is found by MPI alone, which may have
+    /// written past its place by then (Open MPI), or end the job unless MPI_COMM_WORLD has
+    /// MPI_ERRORS_RETURN (MPICH).
+    void wait(transfer& started) {
+        for (auto& chunk : started.receives_) {
+            MPI_Status status;
+            const int code = MPI_Wait(&chunk.request, &status);
+            int kind = MPI_SUCCESS;
+            if (code != MPI_SUCCESS) MPI_Error_class(code, &kind);
+            if (kind == MPI_ERR_TRUNCATE) throw_wrong_size(chunk.from, chunk.bytes, code, "more");
+            detail::check_mpi(code, "MPI_Wait");
+            int got = 0;
+            detail::check_mpi(MPI_Get_count(&status, MPI_BYTE, &got), "MPI_Get_count");
+            if (got != chunk.bytes)
+                throw_wrong_size(chunk.from, chunk.bytes, 0, std::to_string(got));
+        }
+        started.receives_.clear();
+        detail::check_mpi(MPI_Waitall(static_cast<int>(started.sends_.size()),
+                                      started.sends_.data(), MPI_STATUSES_IGNORE),
+                          "MPI_Waitall");
+        started.sends_.clear();
+    }
+
+    /// Costs what the messages cost and one barrier, however many ranks there are (the NBX
+    /// algorithm: Hoefler, Siebert, Lumsdaine, "Scalable communication protocols for dynamic sparse
+    /// data exchange", PPoPP 2010). A synchronous send ends when its receiver has begun to take it;
+    /// so once all ranks have entered the barrier, nothing is on its way any more.
+    std::vector<message> exchange_messages(std::vector<message> messages) {
+        detail::check_messages(rank(), rank_count(), messages);
+        // A rank that is through already may send messages of the next exchange, but not of the one
+        // after it: two tags keep them apart.
+        const int tag = message_tags[exchanges_++ % 2];
+        std::vector<message> received;
+        std::vector<MPI_Request> sends;
+        sends.reserve(messages.size());
+        for (message& m : messages) {
+            if (m.peer == rank()) {
+                received.push_back(std::move(m));
+                continue;
+            }
+            const int words = detail::mpi_count(m.words.size(), "exchange_messages", "words");
+            MPI_Request& request = sends.emplace_back(MPI_REQUEST_NULL);
+            detail::check_mpi(
+                MPI_Issend(m.words.data(), words, MPI_INT64_T, m.peer, tag, comm_.get(), &request),
+                "MPI_Issend");
+        }
+        MPI_Request barrier = MPI_REQUEST_NULL;
+        for (int all_here = 0; !all_here;) {
+            if (receive_message(tag, received)) continue;
+            if (barrier == MPI_REQUEST_NULL) {
+                int all_taken = 0;
+                detail::check_mpi(MPI_Testall(static_cast<int>(sends.size()), sends.data(),
+                                              &all_taken, MPI_STATUSES_IGNORE),
+                                  "MPI_Testall");
+                if (all_taken) {
+                    detail::check_mpi(MPI_Ibarrier(comm_.get(), &barrier), "MPI_Ibarrier");
+                    continue;
+                }
+            } else {
+                detail::check_mpi(MPI_Test(&barrier, &all_here, MPI_STATUS_IGNORE), "MPI_Test");
+            }
+            if (!all_here) std::this_thread::yield();  // ranks may outnumber cores
+        }
+        std::stable_sort(received.begin(), received.end(),
+                         [](const message& a, const message& b) { return a.peer < b.peer; });
+        return received;
+    }
+
+    count_scan scan_counts(std::span<const std::int64_t> counts) {
+        const int length = detail::mpi_count(counts.size(), "scan_counts", "counts");
+        count_scan scan{std::vector<std::int64_t>(counts.size(), 0),
+                        std::vector<std::int64_t>(counts.size(), 0)};
+        detail::check_mpi(MPI_Exscan(counts.data(), scan.before.data(), length, MPI_INT64_T,
+                                     MPI_SUM, comm_.get()),
+                          "MPI_Exscan");
+        detail::check_mpi(MPI_Allreduce(counts.data(), scan.total.data(), length, MPI_INT64_T,
+                                        MPI_SUM, comm_.get()),
+                          "MPI_Allreduce");
+        if (rank() == 0)  // MPI leaves it undefined there
+            scan.before.assign(counts.size(), 0);
+        return scan;
+    }
+
+    void agree(std::string_view failure) {
+        const int mine = failure.empty() ? comm_.rank_count() : comm_.rank();
+        int lowest = 0;
+        detail::check_mpi(MPI_Allreduce(&mine, &lowest, 1, MPI_INT, MPI_MIN, comm_.get()),
+                          "MPI_Allreduce");
+        if (lowest == comm_.rank_count()) return;
+        int length = detail::mpi_count(failure.size(), "agree", "failure");
+        detail::check_mpi(MPI_Bcast(&length, 1, MPI_INT, lowest, comm_.get()), "MPI_Bcast");
+        std::string words(failure);
+        words.resize(static_cast<std::size_t>(length));
+        detail::check_mpi(MPI_Bcast(words.data(), length, MPI_CHAR, lowest, comm_.get()),
+                          "MPI_Bcast");
+        throw backend_error("agree", 0, detail::concat("rank ", lowest, ": ", words));
+    }
+
+  private:
+    static constexpr int data_tag = 0;
+    static constexpr int message_tags[2] = {1, 2};
+
+    /// Every block ends with a chunk below the limit, empty if need be: so a receiver that expects
+    /// more than was sent meets a short chunk, and waits for none that never comes.
+    template <class Post>
+    void for_each_chunk(std::size_t bytes, Post post) const {
+        std::size_t at = 0;
+        for (; bytes - at >= chunk_bytes_; at += chunk_bytes_)
+            post(at, static_cast<int>(chunk_bytes_));
+        post(at, static_cast<int>(bytes - at));
+    }
+
+    [[noreturn]] void throw_wrong_size(int from, int expected, int code, std::string_view got) {
+        throw backend_error("wait", code,
+                            detail::concat("rank ", rank(), " expected ", expected,
+                                           " bytes from rank ", from, ", got ", got));
+    }
+
+    /// Takes one message where one is there.
+    bool receive_message(int tag, std::vector<message>& received) {
+        int there = 0;
+        MPI_Status status;
+        detail::check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_.get(), &there, &status),
+                          "MPI_Iprobe");
+        if (!there) return false;
+        int words = 0;
+        detail::check_mpi(MPI_Get_count(&status, MPI_INT64_T, &words), "MPI_Get_count");
+        message& m = received.emplace_back();
+        m.peer = status.MPI_SOURCE;
+        m.words.resize(static_cast<std::size_t>(words));
+        detail::check_mpi(MPI_Recv(m.words.data(), words, MPI_INT64_T, m.peer, tag, comm_.get(),
+                                   MPI_STATUS_IGNORE),
+                          "MPI_Recv");
+        return true;
+    }
+
+    detail::own_communicator comm_;
+    std::size_t chunk_bytes_;
+    unsigned exchanges_ = 0;
+    sent_traffic sent_;
+};
+
+/// Which ranks share a node's memory, as MPI finds it (MPI_COMM_TYPE_SHARED); nodes are numbered by
+/// their lowest rank. Collective. Throws what `mpi_backend` throws.
+inline topology node_topology(MPI_Comm communicator) {
+    const detail::own_communicator all(communicator, "node_topology");
+    const auto node = detail::own_communicator::of_node(all);
+    int lowest = all.rank();
+    detail::check_mpi(MPI_Bcast(&lowest, 1, MPI_INT, 0, node.get()), "MPI_Bcast");
+    std::vector<int> lowest_of(static_cast<std::size_t>(all.rank_count()));
+    detail::check_mpi(MPI_Allgather(&lowest, 1, MPI_INT, lowest_of.data(), 1, MPI_INT, all.get()),
+                      "MPI_Allgather");
+    std::vector<node_id> node_of_rank(lowest_of.size());
+    node_id nodes = 0;
+    for (std::size_t r = 0; r < lowest_of.size(); ++r) {
+        const auto first = static_cast<std::size_t>(lowest_of[r]);
+        node_of_rank[r] = first == r ? nodes++ : node_of_rank[first];
+    }
+    return topology::from_node_of_rank(std::move(node_of_rank));
+}
+
+}  // namespace locmoe

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <vector>
+
+#include "locmoe/core/element.hpp"
+#include "locmoe/core/matrix_view.hpp"
+#include "locmoe/routing/detail/check.hpp"
+#include "locmoe/routing/detail/row_math.hpp"
+
+namespace locmoe {
+
+/// Grouped average pooling (LocMoE, arXiv 2401.13920): a token of d numbers is cut into n
+/// contiguous segments, and logit_i is the mean of segment i. No parameters; one pass over the
+/// token, O(d). Where n does not divide d, the first d mod n segments are longer by one.
+template <class Real>
+    requires std::floating_point<Real>
+class grap_gate {
+  public:
+    using real = Real;
+
+    /// Throws argument_error where there is no expert.
+    explicit grap_gate(std::size_t experts) : experts_(experts) {
+        if (experts == 0) detail::throw_argument("grap_gate", "experts", "at least one", "none");
+    }
+
+    std::size_t expert_count() const noexcept { return experts_; }
+
+    /// Throws argument_error where d < n: some segments would be empty.
+    void check_columns(std::size_t cols, rank_id rank = no_rank) const {
+        using detail::concat;
+        if (cols < experts_)
+            detail::throw_argument("grap_gate", "tokens",
+                                   concat("at least n = ", experts_, " columns, one a segment"),
+                                   concat(cols), rank);
+    }
+
+    /// Throws argument_error unless the view is empty: a gradient of no weights goes nowhere.
+    void check_gradient(matrix_view<Real> grad_gate, rank_id rank = no_rank) const {
+        detail::check_shape("grap_gate", "gradient of the gate weights (it has none)", grad_gate, 0,
+                            0, rank);
+    }
+
+    /// Tokens `[T, d]`, logits `[T, n]`, written.
+    template <element E>
+    void forward(matrix_view<const E> tokens, matrix_view<Real> logits) const {
+        if (tokens.rows != 0) check_columns(tokens.cols);
+        detail::check_shape("grap_gate", "logits", logits, tokens.rows, experts_);
+        for (std::size_t t = 0; t < tokens.rows; ++t) {
+            const E* x = tokens.row(t).data();
+            for (std::size_t i = 0; i < experts_; ++i) {
+                const std::size_t length = segment_length(i, tokens.cols);
+                logits(t, i) = detail::row_sum<Real>(x, length) / static_cast<Real>(length);
+                x += length;
+            }
+        }
+    }
+
+    /// Adds to `grad_tokens` `[T, d]`; `grad_gate` is empty.
+    template <element E>
+    void backward(matrix_view<const E> tokens, matrix_view<const Real> grad_logits,
+                  matrix_view<Real> grad_tokens, matrix_view<Real> grad_gate) const {
+        if (tokens.rows != 0) check_columns(tokens.cols);
+        detail::check_shape("grap_gate", "grad_logits", grad_logits, tokens.rows, experts_);
+        detail::check_shape("grap_gate", "grad_tokens", grad_tokens, tokens.rows, tokens.cols);
+        check_gradient(grad_gate);
+        for (std::size_t t = 0; t < tokens.rows; ++t) {
+            Real* out = grad_tokens.row(t).data();
+            for (std::size_t i = 0; i < experts_; ++i) {
+                const std::size_t length = segment_length(i, tokens.cols);
+                const Real share = grad_logits(t, i) / static_cast<Real>(length);
+                for (std::size_t j = 0; j < length; ++j) out[j] += share;
+                out += length;
+            }
+        }
+    }
+
+    /// The weights `[n, d]` of the dense gate that gives the same logits: 1 / length on an expert's
+    /// segment, 0 elsewhere. They are orthogonal, and of one norm, sqrt(n / d), only where n
+    /// divides d: elsewhere the largest logit need not be the least angle.
+    std::vector<Real> equivalent_weights(std::size_t d) const {
+        check_columns(d);
+        std::vector<Real> weights(experts_ * d, Real(0));
+        std::size_t first = 0;
+        for (std::size_t i = 0; i < experts_; ++i) {
+            const std::size_t length = segment_length(i, d);
+            for (std::size_t j = first; j < first + length; ++j)
+                weights[i * d + j] = Real(1) / static_cast<Real>(length);
+            first += length;
+        }
+        return weights;
+    }
+
+  private:
+    std::size_t segment_length(std::size_t expert, std::size_t d) const {
+        return d / experts_ + (expert < d % experts_ ? 1 : 0);
+    }
+
+    std::size_t experts_;
+};
+
+}  // namespace locmoe
