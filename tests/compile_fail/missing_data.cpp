@@ -1,0 +1,21 @@
+// error: locmoe: tensor_traits<T> needs data(const T&) -> const value_type*
+#include "locmoe/tensor/tensor_traits.hpp"
+
+struct my_tensor {
+    float numbers[6] = {};
+};
+
+template <>
+struct locmoe::tensor_traits<my_tensor> {
+    using value_type = float;
+    static std::size_t rows(const my_tensor&) { return 2; }
+    static std::size_t cols(const my_tensor&) { return 3; }
+    static std::size_t row_stride(const my_tensor&) { return 3; }
+#ifdef CORRECTED
+    static const float* data(const my_tensor& t) { return t.numbers; }
+#else
+    static const double* data(const my_tensor&) { return nullptr; }
+#endif
+};
+
+void read(const my_tensor& tensor) { (void)locmoe::view_of(tensor); }

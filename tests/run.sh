@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# usage: tests/run.sh [FILTER]
+# Installs what is missing (Debian 12), builds the tests, runs those whose names match the regular
+# expression FILTER, or all. CXX chooses another compiler than g++, with a build folder of its own.
+set -eu
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ $# -gt 1 ] || [[ ${1-} == -* ]]; then
+    sed -n '2,4s/^# //p' "$root/tests/run.sh"
+    [[ ${1-} == -h || ${1-} == --help ]] && exit 0
+    exit 2
+fi
+. "$root/cmake/setup.sh"
+
+packages=(cmake ninja-build catch2 libboost-dev libboost-mpi-dev openmpi-bin libxtensor-dev
+    libopenblas-dev libcli11-dev nlohmann-json3-dev)
+build=$root/build/tests
+if [ -z "${CXX-}" ]; then
+    packages+=(g++)
+else
+    build+=-$(basename "${CXX%% *}")
+fi
+install_packages "${packages[@]}"
+build_project "$build" -DLOCMOE_BUILD_BENCH=OFF
+cd "$build"
+exec ctest --output-on-failure --no-tests=error -j 2 ${1:+-R "$1"}
