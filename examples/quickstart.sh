@@ -10,16 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libxtensor-dev \
     libopenblas-dev libcli11-dev nlohmann-json3-dev
 build=$root/build/quickstart
-build_project "$build" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_BENCH=OFF
+build_project "$build" locmoe_train -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_BENCH=OFF
 
-# Debian's OpenBLAS does not know newer processors and falls back to SSE3, two to four times slower.
-if [ -z "${OPENBLAS_CORETYPE-}" ] && [ -r /proc/cpuinfo ]; then
-    if grep -qw avx512dq /proc/cpuinfo; then
-        export OPENBLAS_CORETYPE=SkylakeX
-    elif grep -qw avx2 /proc/cpuinfo; then
-        export OPENBLAS_CORETYPE=Haswell
-    fi
-fi
-export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}  # the ranks are the threads
-
+fast_blas
 exec "$build/examples/trainer/locmoe_train" "$@"

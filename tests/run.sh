@@ -21,6 +21,6 @@ else
     build+=-$(basename "${CXX%% *}")
 fi
 install_packages "${packages[@]}"
-build_project "$build" -DLOCMOE_BUILD_BENCH=OFF
+build_project "$build" all -DLOCMOE_BUILD_BENCH=OFF
 cd "$build"
 exec ctest --output-on-failure --no-tests=error -j 2 ${1:+-R "$1"}
