@@ -1,8 +1,9 @@
 // The executor's laws again, over real messages.
 
+#include "locmoe/adapt/boost_mpi.hpp"
+
 #include "catch.hpp"
 #include "exec/executor_laws.hpp"
-#include "locmoe/adapt/boost_mpi.hpp"
 
 using namespace locmoe;
 
