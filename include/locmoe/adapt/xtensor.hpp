@@ -71,35 +71,39 @@ inline constexpr bool may_be_row_major = Layout != xt::layout_type::column_major
 
 /// `xt::xtensor<T, 2>`. Column-major ones are no token tensors.
 template <class Storage, xt::layout_type Layout, class Tag>
-    requires detail::may_be_row_major<Layout>
+requires detail::may_be_row_major<Layout>
 struct tensor_traits<xt::xtensor_container<Storage, 2, Layout, Tag>>
-    : detail::xtensor_rows<xt::xtensor_container<Storage, 2, Layout, Tag>> {};
+    : detail::xtensor_rows<xt::xtensor_container<Storage, 2, Layout, Tag>> {
+};
 
 /// `xt::adapt(pointer or container, {T, d})`.
 template <class Storage, xt::layout_type Layout, class Tag>
-    requires detail::may_be_row_major<Layout>
+requires detail::may_be_row_major<Layout>
 struct tensor_traits<xt::xtensor_adaptor<Storage, 2, Layout, Tag>>
-    : detail::xtensor_rows<xt::xtensor_adaptor<Storage, 2, Layout, Tag>> {};
+    : detail::xtensor_rows<xt::xtensor_adaptor<Storage, 2, Layout, Tag>> {
+};
 
 /// `xt::xarray<T>`; its number of dimensions is checked when it is used.
 template <class Storage, xt::layout_type Layout, class Shape, class Tag>
-    requires detail::may_be_row_major<Layout>
+requires detail::may_be_row_major<Layout>
 struct tensor_traits<xt::xarray_container<Storage, Layout, Shape, Tag>>
-    : detail::xtensor_rows<xt::xarray_container<Storage, Layout, Shape, Tag>> {};
+    : detail::xtensor_rows<xt::xarray_container<Storage, Layout, Shape, Tag>> {
+};
 
 /// `xt::xtensor_fixed<T, xt::xshape<rows, cols>>`.
 template <class Storage, std::size_t Rows, std::size_t Cols, xt::layout_type Layout, bool Sharable,
           class Tag>
-    requires detail::may_be_row_major<Layout>
+requires detail::may_be_row_major<Layout>
 struct tensor_traits<
     xt::xfixed_container<Storage, xt::fixed_shape<Rows, Cols>, Layout, Sharable, Tag>>
     : detail::xtensor_rows<
-          xt::xfixed_container<Storage, xt::fixed_shape<Rows, Cols>, Layout, Sharable, Tag>> {};
+          xt::xfixed_container<Storage, xt::fixed_shape<Rows, Cols>, Layout, Sharable, Tag>> {
+};
 
 /// `xt::view(t, xt::range(a, b), xt::all())` and other views with strides into one block of memory.
 template <class Expression, class... Slices>
-    requires(xt::xview<Expression, Slices...>::is_strided_view)
-struct tensor_traits<xt::xview<Expression, Slices...>>
-    : detail::xtensor_rows<xt::xview<Expression, Slices...>> {};
+requires(xt::xview<Expression, Slices...>::is_strided_view) struct tensor_traits<
+    xt::xview<Expression, Slices...>> : detail::xtensor_rows<xt::xview<Expression, Slices...>> {
+};
 
 }  // namespace locmoe

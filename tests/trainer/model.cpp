@@ -1,0 +1,243 @@
+#include "model.hpp"
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "locmoe/exec/in_process.hpp"
+
+#include "adam.hpp"
+#include "catch.hpp"
+#include "dense_moe.hpp"
+#include "gradients.hpp"
+#include "training.hpp"
+
+namespace {
+
+using namespace trainer;
+using namespace trainer_tests;
+
+const model_shape small = {
+    .width = 12, .inner = 10, .heads = 2, .layers = 3, .context = 6, .reach = 2, .experts = 5};
+
+const std::vector<domain>& two_domains() {
+    static const std::vector<domain> domains = [] {
+        std::vector<domain> made;
+        for (const std::uint64_t kind : {0u, 1u, 2u}) {
+            domain d{"domain" + std::to_string(kind), {std::vector<std::uint8_t>(400)}};
+            generator draw(kind);
+            for (auto& byte : d.files[0])
+                byte = static_cast<std::uint8_t>(40 * kind + draw.below(5) * draw.below(5));
+            made.push_back(d);
+        }
+        return made;
+    }();
+    return domains;
+}
+
+std::vector<std::int64_t> byte_counts() {
+    std::vector<std::int64_t> counts(256, 0);
+    for (const domain& d : two_domains())
+        for (const text& t : d.training())
+            for (const auto byte : t) ++counts[byte];
+    return counts;
+}
+
+training_options options_for(router_kind router, std::optional<double> capacity_factor) {
+    training_options o;
+    o.shape = small;
+    o.router = router;
+    o.steps = 6;
+    o.sequences = 3;
+    o.peak_rate = 0.01;
+    o.alpha = 0.1;
+    o.mu = 0.3;
+    o.seed = 4;
+    o.capacity_factor = capacity_factor;
+    return o;
+}
+
+/// A whole training run: losses, and in the end each parameter by name.
+struct outcome {
+    std::vector<double> losses;
+    std::map<std::string, std::vector<double>> parameters;
+    std::int64_t dropped = 0;
+
+    template <class Scalar>
+    void keep(const std::vector<parameter<Scalar>*>& from) {
+        for (const auto* p : from) parameters[p->name].assign(p->value.begin(), p->value.end());
+    }
+};
+
+template <class Scalar>
+outcome train_expert_parallel(const training_options& options, const locmoe::topology& nodes) {
+    outcome result;
+    std::mutex one_at_a_time;
+    const auto counts = byte_counts();
+    locmoe::run_in_process(nodes.rank_count(), [&](locmoe::in_process_backend& backend) {
+        rank_trainer<Scalar, locmoe::in_process_backend> rank(backend, nodes, options,
+                                                              two_domains(), counts);
+        std::vector<double> losses;
+        for (std::size_t s = 0; s < options.steps; ++s) losses.push_back(rank.step());
+        const std::lock_guard held(one_at_a_time);
+        const auto parameters = rank.model().parameters();
+        result.keep(parameters.expert);
+        result.dropped += rank.statistics().dropped;
+        if (backend.rank() == 0) {
+            result.keep(parameters.shared);
+            result.losses = losses;
+        }
+    });
+    return result;
+}
+
+template <class Scalar>
+outcome train_densely(const training_options& options, const locmoe::topology& nodes) {
+    outcome result;
+    const auto counts = byte_counts();
+    const auto placement =
+        locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count());
+    typename dense_moe<Scalar>::environment where{
+        {options.router, options.shape.experts, counts, options.alpha, options.mu, options.epsilon},
+        nodes,
+        placement,
+        options.capacity_factor};
+    language_model<Scalar, dense_moe<Scalar>> model(options.shape, options.seed, where);
+    const auto parameters = model.parameters();
+    adam<Scalar> optimizer(parameters.all());
+    const auto shared = shards::by_domain(two_domains().size(), nodes);
+    for (std::size_t s = 0; s < options.steps; ++s) {
+        batch all, own;
+        for (std::size_t r = 0; r < nodes.rank_count(); ++r) {
+            std::vector<text> texts;
+            for (std::size_t d = 0; d < two_domains().size(); ++d)
+                if (shared.reads(static_cast<locmoe::rank_id>(r), d))
+                    for (const text& t : two_domains()[d].training()) texts.push_back(t);
+            training_sampler(texts, options.shape.context)
+                .draw(seed_for(options.seed, s, r), options.sequences, own);
+            all.ids.insert(all.ids.end(), own.ids.begin(), own.ids.end());
+            all.targets.insert(all.targets.end(), own.targets.begin(), own.targets.end());
+        }
+        const auto rows = static_cast<double>(all.ids.size());
+        clear_gradients(parameters);
+        const double nats = model.forward(all.ids, all.targets, static_cast<Scalar>(1 / rows));
+        model.backward(all.ids);
+        optimizer.step(learning_rate(s, options.steps, options.steps / 20 + 1, options.peak_rate));
+        result.losses.push_back(nats / rows / std::numbers::ln2);
+    }
+    result.dropped = static_cast<std::int64_t>(where.dropped);
+    result.keep(parameters.all());
+    return result;
+}
+
+void check_same(const outcome& a, const outcome& b, double tolerance) {
+    REQUIRE(a.losses.size() == b.losses.size());
+    for (std::size_t i = 0; i < a.losses.size(); ++i) {
+        INFO("step " << i);
+        CHECK(a.losses[i] == Approx(b.losses[i]).epsilon(tolerance));
+    }
+    CHECK(a.dropped == b.dropped);
+    REQUIRE(a.parameters.size() == b.parameters.size());
+    for (const auto& [name, values] : a.parameters) {
+        INFO(name);
+        const auto other = b.parameters.find(name);
+        REQUIRE(other != b.parameters.end());
+        REQUIRE(values.size() == other->second.size());
+        double worst = 0;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            worst = std::max(worst, std::abs(values[i] - other->second[i]));
+        CHECK(worst <= tolerance);
+    }
+}
+
+constexpr router_kind all_routers[] = {router_kind::hash, router_kind::switch_,
+                                       router_kind::locmoe};
+
+}  // namespace
+
+TEST_CASE(
+    "The whole model's gradients, with the routers' losses and drops, are its finite differences") {
+    const auto nodes = locmoe::topology::uniform(2, 1);
+    const auto placement = locmoe::expert_placement::blocked(small.experts, nodes.rank_count());
+    const auto counts = byte_counts();
+    for (const router_kind router : all_routers)
+        for (const auto& capacity : {std::optional<double>{}, std::optional<double>{1.0}}) {
+            INFO(router_name(router) << (capacity ? ", fixed capacity" : ", dropless"));
+            dense_moe<double>::environment where{
+                {router, small.experts, counts, 0.1, 0.3, 0.05}, nodes, placement, capacity};
+            language_model<double, dense_moe<double>> model(small, 3, where);
+            batch rows;
+            training_sampler(two_domains()[0].training(), small.context).draw(1, 4, rows);
+            const double scale = 1.0 / static_cast<double>(rows.ids.size());
+            const auto loss = [&] {
+                const double nats = model.forward(rows.ids, rows.targets, scale);
+                return nats * scale + model.own_loss();
+            };
+            loss();
+            CHECK((where.dropped > 0) == capacity.has_value());
+            CHECK((model.own_loss() > 0) == (router != router_kind::hash));
+            model.backward(rows.ids);
+            check_parameters(model.parameters().all(), loss);
+        }
+}
+
+TEST_CASE("Expert-parallel training is the single-rank dense computation of the same model") {
+    for (const auto& nodes : {locmoe::topology::uniform(1, 1), locmoe::topology::uniform(2, 2),
+                              locmoe::topology::from_node_of_rank({1, 0, 1})})
+        for (const router_kind router : all_routers)
+            for (const auto& capacity : {std::optional<double>{}, std::optional<double>{0.9}})
+                for (const bool aggregated : {false, true}) {
+                    INFO(router_name(router) << " on " << nodes.rank_count() << " ranks"
+                                             << (capacity ? ", fixed capacity" : ", dropless")
+                                             << (aggregated ? ", node_aggregated" : ", direct"));
+                    auto options = options_for(router, capacity);
+                    options.node_aggregated = aggregated;
+                    const auto dense = train_densely<double>(options, nodes);
+                    CHECK((dense.dropped > 0) == capacity.has_value());
+                    check_same(train_expert_parallel<double>(options, nodes), dense, 1e-9);
+                }
+}
+
+TEST_CASE("In float the two agree within rounding") {
+    const auto nodes = locmoe::topology::uniform(2, 2);
+    for (const router_kind router : all_routers) {
+        INFO(router_name(router));
+        const auto options = options_for(router, 1.25);
+        check_same(train_expert_parallel<float>(options, nodes),
+                   train_densely<float>(options, nodes), 2e-4);
+    }
+}
+
+TEST_CASE("The same seed gives the same bits, and another seed does not") {
+    const auto nodes = locmoe::topology::uniform(2, 2);
+    auto options = options_for(router_kind::locmoe, 1.25);
+    const auto first = train_expert_parallel<float>(options, nodes);
+    const auto second = train_expert_parallel<float>(options, nodes);
+    CHECK(first.losses == second.losses);
+    CHECK(first.parameters == second.parameters);
+    options.seed = 5;
+    CHECK(train_expert_parallel<float>(options, nodes).losses != first.losses);
+}
+
+TEST_CASE("Held-out text costs the same whichever ranks predict it, where nothing is dropped") {
+    auto options = options_for(router_kind::locmoe, std::nullopt);
+    const auto counts = byte_counts();
+    std::vector<double> bits;
+    for (const auto& nodes : {locmoe::topology::uniform(1, 1), locmoe::topology::uniform(2, 2),
+                              locmoe::topology::uniform(3, 1)})
+        for (const bool shuffled : {false, true}) {
+            options.shuffled = shuffled;
+            locmoe::run_in_process(nodes.rank_count(), [&](locmoe::in_process_backend& backend) {
+                rank_trainer<double, locmoe::in_process_backend> rank(backend, nodes, options,
+                                                                      two_domains(), counts);
+                const double result = rank.evaluate();
+                if (backend.rank() == 0) bits.push_back(result);
+            });
+        }
+    for (const double b : bits) CHECK(b == Approx(bits[0]).epsilon(1e-12));
+    CHECK(bits[0] > 5);
+    CHECK(bits[0] < 11);
+}

@@ -1,0 +1,158 @@
+// The program from outside: what it prints, writes and returns.
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <nlohmann/json.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "catch.hpp"
+
+namespace {
+
+struct ended {
+    int code = -1;
+    std::string said;  ///< on standard error
+};
+
+/// Runs the program through the shell; its standard output is thrown away.
+ended run(const std::string& command) {
+    ended e;
+    FILE* pipe = popen((command + " 2>&1 >/dev/null").c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    std::array<char, 512> buffer;
+    while (std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe) != nullptr)
+        e.said += buffer.data();
+    const int status = pclose(pipe);
+    e.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return e;
+}
+
+/// A path that is gone with the test.
+struct scratch_file {
+    std::string path = (std::filesystem::temp_directory_path() /
+                        ("locmoe_train_" + std::to_string(getpid()) + ".json"))
+                           .string();
+    ~scratch_file() { std::filesystem::remove(path); }
+};
+
+/// A run so small that it takes a second.
+nlohmann::json train(const std::string& launcher, const std::string& options) {
+    const scratch_file file;
+    const auto e =
+        run(launcher +
+            " " LOCMOE_TRAIN
+            " --steps 3 --sequences 2 --context 16 --width 16 --inner 16 --heads 2 --json " +
+            file.path + " " + options);
+    INFO(e.said);
+    REQUIRE(e.code == 0);
+    std::ifstream in(file.path);
+    return nlohmann::json::parse(in);
+}
+
+}  // namespace
+
+TEST_CASE("A wrong option or value gets one line on standard error and exit code 2") {
+    for (const char* wrong :
+         {"--no-such-option", "--router soft", "--steps 0", "--steps many",
+          "--backend smoke-signals", "--data /no/such/folder", "--json /no/such/folder/file",
+          "--heads 3", "--experts 500", "--capacity-factor -1", "--capacity-factor 1.2x", "--nodes",
+          "--seed", "stray"}) {
+        const auto e = run(std::string(LOCMOE_TRAIN " ") + wrong);
+        INFO(wrong << ": " << e.said);
+        CHECK(e.code == 2);
+        CHECK(e.said.rfind("locmoe_train: ", 0) == 0);
+        CHECK(e.said.find('\n') == e.said.size() - 1);
+    }
+}
+
+TEST_CASE("Help is no error") {
+    const auto e = run(LOCMOE_TRAIN " --help");
+    CHECK(e.code == 0);
+    CHECK(e.said.empty());
+}
+
+TEST_CASE("The JSON has the baseline and, for each router, all that the table shows") {
+    const auto all = train("", "");
+    CHECK(all["baseline"]["order2_bits_per_byte"].get<double>() > 1);
+    CHECK(all["baseline"]["order2_bits_per_byte"].get<double>() < 8);
+    REQUIRE(all["routers"].size() == 3);
+    const char* names[] = {"hash", "switch", "locmoe"};
+    for (std::size_t i = 0; i < 3; ++i) {
+        const auto& r = all["routers"][i];
+        CHECK(r["name"] == names[i]);
+        CHECK(r["heldout_bits_per_byte"].get<double>() > 1);
+        CHECK(r["inter_node_bytes_per_step"].get<double>() > 0);
+        CHECK(r["intra_node_bytes_per_step"].get<double>() > 0);
+        CHECK(r["inter_node_messages_per_step"].get<double>() > 0);
+        CHECK(r["intra_node_messages_per_step"].get<double>() > 0);
+        CHECK(r["kept_on_node_fraction"].get<double>() > 0);
+        CHECK(r["kept_on_node_fraction"].get<double>() < 1);
+        CHECK(r["dropped_fraction"].get<double>() >= 0);
+        CHECK(r["load_max_over_mean"].get<double>() >= 1);
+        CHECK(r["capacity"] == 20);  // ceil(1.25 * 4 ranks * 2 * 16 / 8)
+        CHECK(r["losses"].size() == 3);
+        double parts = 0;
+        for (const char* part : {"route", "plan", "exchange", "expert", "other"}) {
+            CHECK(r["step_ms"][part].get<double>() > 0);
+            parts += r["step_ms"][part].get<double>();
+        }
+        CHECK(parts == Approx(r["step_ms"]["total"].get<double>()));
+    }
+}
+
+TEST_CASE("On one node nothing is inter-node, and on nodes of one rank nothing is intra-node") {
+    const auto one = train("", "--router switch --nodes 1 --ranks-per-node 3")["routers"][0];
+    CHECK(one["inter_node_bytes_per_step"] == 0);
+    CHECK(one["intra_node_bytes_per_step"].get<double>() > 0);
+    CHECK(one["kept_on_node_fraction"] == 1);
+    const auto apart = train("", "--router switch --nodes 3 --ranks-per-node 1")["routers"][0];
+    CHECK(apart["intra_node_bytes_per_step"] == 0);
+    CHECK(apart["inter_node_bytes_per_step"].get<double>() > 0);
+}
+
+TEST_CASE("Without a capacity nothing is dropped, and with none at all everything is") {
+    const auto dropless = train("", "--router switch --capacity-factor none")["routers"][0];
+    CHECK(dropless["dropped_fraction"] == 0);
+    CHECK(dropless["capacity"].is_null());
+    const auto empty = train("", "--router switch --capacity-factor 0")["routers"][0];
+    CHECK(empty["dropped_fraction"] == 1);
+    CHECK(empty["capacity"] == 0);
+}
+
+#ifdef LOCMOE_MPIRUN
+TEST_CASE("Both backends give the same losses to the bit") {
+    // As root only Open MPI asks for permission, and its launcher alone knows these variables.
+    const std::string launcher =
+        "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+        "OMPI_MCA_rmaps_base_oversubscribe=1 timeout -k 5 120 " LOCMOE_MPIRUN " -n 4 ";
+    for (const char* options : {"--router all", "--router switch --strategy node_aggregated",
+                                "--router locmoe --shards shuffled --capacity-factor none"}) {
+        INFO(options);
+        const auto threads = train("", options);
+        const auto processes = train(launcher, std::string(options) + " --backend mpi");
+        REQUIRE(threads["routers"].size() == processes["routers"].size());
+        for (std::size_t i = 0; i < threads["routers"].size(); ++i)
+            for (const char* same : {"losses", "heldout_bits_per_byte", "inter_node_bytes_per_step",
+                                     "intra_node_bytes_per_step", "kept_on_node_fraction",
+                                     "dropped_fraction", "load_max_over_mean"}) {
+                INFO(same);
+                CHECK(threads["routers"][i][same] == processes["routers"][i][same]);
+            }
+    }
+}
+
+TEST_CASE("A number of processes that does not fit the nodes is refused with exit code 2") {
+    const auto e =
+        run("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+            "OMPI_MCA_rmaps_base_oversubscribe=1 timeout -k 5 60 " LOCMOE_MPIRUN
+            " -n 3 " LOCMOE_TRAIN " --backend mpi");
+    CHECK(e.code == 2);
+    CHECK(e.said.find("need mpirun -n 4, got 3 ranks") != std::string::npos);
+}
+#endif
