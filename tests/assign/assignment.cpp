@@ -93,3 +93,66 @@ TEST_CASE("assign refuses what does not fit", "[assign]") {
     r.token_count = 3;
     CHECK_THROWS_AS(assign(r), argument_error);
 }
+
+TEST_CASE("each expert may have a capacity of its own, over one rank or all", "[assign]") {
+    const std::vector<std::int64_t> capacities{1, 3, 0};
+    const routing r = simple({0, 1, 0, 1, 1, 2, 1, 0}, 2, 3);
+    const assignment a = assign(r, {.capacities = capacities});
+    CHECK(a.kept == std::vector<std::int64_t>{1, 3, 0});
+    CHECK(a.dropped == std::vector<std::int64_t>{2, 1, 1});
+    CHECK(a.position == std::vector<std::int64_t>{0, 0, -1, 1, 2, -1, -1, -1});
+    const std::vector<std::int64_t> before{0, 2, 0};
+    CHECK(assign(r, {.before = before, .capacities = capacities}).kept ==
+          std::vector<std::int64_t>{1, 1, 0});
+    CHECK(assign(r, {.capacities = std::vector<std::int64_t>(3, 2)}).position ==
+          assign(r, {.capacity = 2}).position);
+}
+
+TEST_CASE("the ledger tells first choices, later ones, empty slots and lost tokens apart",
+          "[assign]") {
+    // Token 1 loses both choices, token 2 its second, token 3 its first; token 4 chose nothing.
+    const routing r = simple({0, 1, 0, 1, 2, 0, 1, 2, no_expert, no_expert}, 2, 3);
+    const assignment a = assign(r, {.capacities = std::vector<std::int64_t>{1, 1, 2}});
+    CHECK(a.ledger ==
+          drop_ledger{.capacity = 2, .second_choice = 2, .not_chosen = 2, .lost_tokens = 1});
+    CHECK(assign(r).ledger == drop_ledger{.not_chosen = 2});
+}
+
+TEST_CASE("the ledger agrees with the pairs, on every random job", "[assign]") {
+    for (std::uint32_t seed = 0; seed < 300; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        INFO(job.text);
+        for (std::size_t r = 0; r < job.decided.size(); ++r) {
+            const assignment& a = job.assigned[r];
+            drop_ledger want;
+            for (std::size_t t = 0; t < a.token_count; ++t) {
+                bool chose = false, kept = false;
+                for (std::size_t slot = 0; slot < a.choice_count; ++slot) {
+                    const std::size_t i = t * a.choice_count + slot;
+                    const bool empty = job.decided[r].chosen[i] == no_expert;
+                    const bool has = a.expert[i] != no_expert;
+                    want.not_chosen += empty;
+                    want.capacity += !empty && !has && slot == 0;
+                    want.second_choice += !empty && !has && slot > 0;
+                    chose = chose || !empty;
+                    kept = kept || has;
+                }
+                want.lost_tokens += chose && !kept;
+            }
+            REQUIRE(a.ledger == want);
+            REQUIRE(a.ledger.dropped() == a.dropped_count());
+        }
+    }
+}
+
+TEST_CASE("assign names the rank, and refuses capacities that do not fit", "[assign]") {
+    const std::vector<std::int64_t> two{1, 2}, negative{1, -2, 3};
+    CHECK_THROWS_WITH(assign(simple({0, 7}, 1, 3), {.rank = 5}),
+                      Catch::Contains("expert of token 1 on rank 5"));
+    CHECK_THROWS_WITH(assign(simple({0}, 1, 3), {.capacities = two}),
+                      Catch::Contains("capacities: expected n = 3 counts, got 2"));
+    CHECK_THROWS_WITH(assign(simple({0}, 1, 3), {.capacities = negative}),
+                      Catch::Contains("capacities of expert 1: expected 0 or more, got -2"));
+    CHECK_THROWS_WITH(assign(simple({0}, 1, 2), {.capacity = 1, .capacities = two}),
+                      Catch::Contains("capacity: expected none where each expert has its own"));
+}

@@ -43,8 +43,7 @@ std::vector<Real> gaussian(std::size_t count, std::uint64_t seed) {
 std::vector<expert_id> some_choices(std::size_t count, std::size_t experts, std::uint64_t seed) {
     std::mt19937_64 bits(seed);
     std::vector<expert_id> all(count);
-    for (expert_id& e : all)
-        e = static_cast<expert_id>(bits() % experts);
+    for (expert_id& e : all) e = static_cast<expert_id>(bits() % experts);
     return all;
 }
 
@@ -71,6 +70,8 @@ void check_same(const delta_statistics& a, const delta_statistics& b) {
     CHECK(a.sum == Approx(b.sum).epsilon(1e-12));
     CHECK(a.min == Approx(b.min).epsilon(1e-12));
     CHECK(a.max == Approx(b.max).epsilon(1e-12));
+    CHECK(a.sketch.count() == a.pair_count);
+    CHECK(a.sketch.skipped_count() == a.skipped_count);
 }
 
 }  // namespace
@@ -94,6 +95,7 @@ TEST_CASE("delta is what plain loops over the chosen pairs give") {
                 plain.sum += c;
                 plain.min = std::min(plain.min, c);
                 plain.max = std::max(plain.max, c);
+                plain.sketch.record(c);
             }
             const auto got = measure_delta(as_matrix(tokens, d), as_matrix(weights, d), chosen);
             check_same(got, plain);
@@ -130,8 +132,7 @@ TEST_CASE("delta never passes 1, whatever the rounding") {
     const std::size_t d = 67;
     const auto tokens = gaussian<double>(200 * d, 11);
     std::vector<expert_id> own(200);
-    for (std::size_t t = 0; t < own.size(); ++t)
-        own[t] = static_cast<expert_id>(t);
+    for (std::size_t t = 0; t < own.size(); ++t) own[t] = static_cast<expert_id>(t);
     const auto got = measure_delta(as_matrix(tokens, d), as_matrix(tokens, d), own);
     CHECK(got.max <= 1);
     CHECK(got.min == Approx(1).epsilon(1e-14));
@@ -155,12 +156,55 @@ TEST_CASE("scaling tokens or weights leaves delta alone, also for 16-bit tokens"
     check_same(measure_delta(as_matrix(scaled, d), as_matrix(weights, d), chosen), base);
 }
 
+TEST_CASE("the sketch of a measurement has its quantiles") {
+    const std::size_t d = 32;
+    const auto tokens = gaussian<float>(500 * d, 8);
+    const auto weights = gaussian<float>(4 * d, 9);
+    const auto chosen = some_choices(500, 4, 10);
+    std::vector<double> all;
+    for (std::size_t t = 0; t < chosen.size(); ++t)
+        all.push_back(plain_cosine(tokens, weights, d, t, static_cast<std::size_t>(chosen[t])));
+    std::sort(all.begin(), all.end());
+    const auto got = measure_delta(as_matrix(tokens, d), as_matrix(weights, d), chosen);
+    for (const std::size_t i : {0u, 250u, 449u, 499u})
+        CHECK(got.sketch.quantile(static_cast<double>(i) / 499) ==
+              Approx(all[i]).epsilon(1.001 * locmoe::delta_sketch::relative_error));
+    CHECK(got.sketch.mean() == Approx(got.mean()).epsilon(0.01));
+}
+
+TEST_CASE("sampling measures every s-th token from the first one given, and no other") {
+    const std::size_t d = 24;
+    const std::size_t n = 5;
+    const auto tokens = gaussian<float>(50 * d, 41);
+    auto chosen = some_choices(50 * 2, n, 42);
+    for (const std::size_t every : {1u, 2u, 7u, 60u}) {
+        delta_statistics merged;
+        for (std::size_t first = 0; first < every; ++first) {
+            std::vector<expert_id> only(chosen.size(), locmoe::no_expert);
+            for (std::size_t t = first; t < 50; t += every)
+                for (std::size_t s = 0; s < 2; ++s) only[t * 2 + s] = chosen[t * 2 + s];
+            const auto sampled = measure_grap_delta(as_matrix(tokens, d), n, chosen,
+                                                    {.every = every, .first = first});
+            if (first < 50) check_same(sampled, measure_grap_delta(as_matrix(tokens, d), n, only));
+            CHECK(
+                sampled.pair_count ==
+                static_cast<std::int64_t>(first < 50 ? 2 * ((50 - first + every - 1) / every) : 0));
+            merged.merge(sampled);
+        }
+        check_same(merged, measure_grap_delta(as_matrix(tokens, d), n, chosen));
+    }
+    const auto weights = gaussian<float>(n * d, 43);
+    CHECK(measure_delta(as_matrix(tokens, d), as_matrix(weights, d), chosen, {.every = 10})
+              .pair_count == 10);
+    CHECK_THROWS_WITH(measure_grap_delta(as_matrix(tokens, d), n, chosen, {.every = 0}),
+                      "locmoe: measure_grap_delta: sampling.every: expected at least 1, got 0");
+}
+
 TEST_CASE("statistics of batches merge into those of all tokens") {
     const std::size_t d = 24;
     const std::size_t n = 5;
     auto tokens = gaussian<float>(60 * d, 21);
-    for (std::size_t j = 0; j < d; ++j)
-        tokens[17 * d + j] = 0;
+    for (std::size_t j = 0; j < d; ++j) tokens[17 * d + j] = 0;
     const auto chosen = some_choices(60, n, 22);
     const auto all = measure_grap_delta(as_matrix(tokens, d), n, chosen);
 
@@ -197,8 +241,7 @@ TEST_CASE("the mean of |cos| over isotropic tokens is that of the sphere") {
 
 TEST_CASE("pairs without an angle are skipped and counted") {
     std::vector<double> tokens(7 * 4, 1.0);
-    for (std::size_t j = 0; j < 4; ++j)
-        tokens[1 * 4 + j] = 0;
+    for (std::size_t j = 0; j < 4; ++j) tokens[1 * 4 + j] = 0;
     tokens[2 * 4 + 3] = nan_value;
     tokens[3 * 4 + 0] = infinite;
     tokens[4 * 4 + 1] = 1e200;

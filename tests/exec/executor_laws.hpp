@@ -14,7 +14,9 @@
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/store_and_forward.hpp"
 #include "locmoe/plan/validate.hpp"
 #include "locmoe/tensor/standard.hpp"
 #include "random_cases.hpp"
@@ -192,6 +194,8 @@ void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
         carries_every_row<float>(backend, direct{}, seed);
         carries_every_row<float>(backend, node_aggregated{}, seed);
         carries_every_row<float>(backend, node_aggregated{.exact_combine = true}, seed);
+        carries_every_row<float>(backend, node_balanced{}, seed);
+        carries_every_row<float>(backend, store_and_forward{.radix = 2 + seed % 2}, seed);
         carries_every_row<double>(backend, node_aggregated{}, seed + 1);
         carries_every_row<bf16>(backend, node_aggregated{}, seed + 2);
         carries_every_row<fp16>(backend, direct{}, seed + 3);
@@ -209,8 +213,13 @@ void sums_have_one_order(Backend& backend, std::uint32_t seeds) {
         executor ex(backend, job.nodes, job.placement);
         const assignment& mine = job.assigned[me];
         const exchange_plan flat = ex.plan(mine, direct{});
-        const exchange_plan exact = ex.plan(mine, node_aggregated{.exact_combine = true});
-        const exchange_plan summed = ex.plan(mine, node_aggregated{});
+        const std::vector<exchange_plan> exact{
+            ex.plan(mine, node_aggregated{.exact_combine = true}),
+            ex.plan(mine, node_balanced{.exact_combine = true}),
+            ex.plan(mine, store_and_forward{.exact_combine = true})};
+        const std::vector<exchange_plan> summed{ex.plan(mine, node_aggregated{}),
+                                                ex.plan(mine, node_balanced{}),
+                                                ex.plan(mine, store_and_forward{})};
         std::vector<float> y(flat.expert_row_count() * width);
         std::vector<float> w(flat.expert_row_count());
         random_cases::generator g(seed * 64 + static_cast<std::uint32_t>(me));
@@ -222,11 +231,16 @@ void sums_have_one_order(Backend& backend, std::uint32_t seeds) {
             return out;
         };
         const auto reference = combined(flat);
-        expect(same_bits(combined(exact), reference),
-               detail::concat("exact combine gives the bits of direct (", job.text, ")"),
-               backend.rank());
-        expect(same_bits(combined(summed), combined(summed)),
-               "partial sums give the same bits every time", backend.rank());
+        for (const exchange_plan& plan : exact)
+            expect(same_bits(combined(plan), reference),
+                   detail::concat("exact combine gives the bits of direct (", plan.strategy, ", ",
+                                  job.text, ")"),
+                   backend.rank());
+        for (const exchange_plan& plan : summed)
+            expect(same_bits(combined(plan), combined(plan)),
+                   detail::concat("partial sums give the same bits every time (", plan.strategy,
+                                  ")"),
+                   backend.rank());
     }
 }
 

@@ -11,8 +11,10 @@
 #include "catch.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
 #include "locmoe/plan/replay.hpp"
+#include "locmoe/plan/store_and_forward.hpp"
 #include "locmoe/plan/validate.hpp"
 #include "random_cases.hpp"
 
@@ -121,6 +123,17 @@ TEST_CASE("node_aggregated with exact combine places and combines as by hand", "
     check_every_law(node_aggregated{.exact_combine = true});
 }
 
+TEST_CASE("node_balanced places and combines every kept pair as by hand", "[plan]") {
+    check_every_law(node_balanced{});
+    check_every_law(node_balanced{.exact_combine = true});
+}
+
+TEST_CASE("store_and_forward places and combines every kept pair as by hand", "[plan]") {
+    check_every_law(store_and_forward{});
+    check_every_law(store_and_forward{.radix = 3});
+    check_every_law(store_and_forward{.radix = 2, .exact_combine = true});
+}
+
 TEST_CASE("node_aggregated sends a token once to each node and rank that wants it, and back no more",
           "[plan]") {
     for (std::uint32_t seed = 0; seed < cases; ++seed) {
@@ -185,13 +198,15 @@ TEST_CASE("direct sends one row for each kept pair of another rank", "[plan]") {
     }
 }
 
-TEST_CASE("exact combine adds floats in the order of direct, to the bit", "[plan]") {
+TEMPLATE_TEST_CASE("exact combine adds floats in the order of direct, to the bit", "[plan]",
+                   node_aggregated, node_balanced, store_and_forward) {
+    TestType strategy;
+    strategy.exact_combine = true;
     for (std::uint32_t seed = 0; seed < cases; ++seed) {
         const auto job = random_cases::any_job(seed);
         INFO(job.text);
         const auto flat = plan_all(direct{}, job.nodes, job.placement, job.assigned);
-        const auto exact = plan_all(node_aggregated{.exact_combine = true}, job.nodes,
-                                    job.placement, job.assigned);
+        const auto exact = plan_all(strategy, job.nodes, job.placement, job.assigned);
         random_cases::generator g(seed);
         std::vector<std::vector<float>> values;
         for (const exchange_plan& p : flat) {
@@ -225,6 +240,127 @@ TEST_CASE("the relay work of a node is spread over its ranks", "[plan]") {
     }
 }
 
+TEST_CASE("node_balanced evens out what the ranks of a node send to other nodes, no row too many",
+          "[plan]") {
+    std::size_t evened_out = 0;
+    for (std::uint32_t seed = 0; seed < cases; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        INFO(job.text);
+        const auto before = plan_all(node_aggregated{}, job.nodes, job.placement, job.assigned);
+        const auto after = plan_all(node_balanced{}, job.nodes, job.placement, job.assigned);
+        const auto away = [](const exchange_plan& plan) { return plan.traffic(1).inter_node.rows; };
+        for (node_id node = 0; node < static_cast<node_id>(job.nodes.node_count()); ++node) {
+            std::vector<std::int64_t> loads;
+            std::vector<std::int64_t> evened;
+            std::int64_t total = 0;
+            std::int64_t handed = 0;
+            for (const rank_id r : job.nodes.ranks_of(node)) {
+                const auto rank = static_cast<std::size_t>(r);
+                loads.push_back(away(before[rank]));
+                evened.push_back(away(after[rank]));
+                total += evened.back();
+                for (const segment& s : after[rank].dispatch.phases[0].sends) handed += s.rows;
+                const auto back = count_traffic(after[rank].combine, 1).inter_node.rows;
+                std::int64_t taken = 0;
+                for (const segment& s : after[rank].dispatch.phases[1].receives) taken += s.rows;
+                REQUIRE(back == taken);
+            }
+            std::sort(loads.rbegin(), loads.rend());
+            std::sort(evened.rbegin(), evened.rend());
+            REQUIRE(evened.front() - evened.back() <= 1);
+            std::int64_t least = 0;
+            for (std::size_t i = 0; i < loads.size(); ++i) {
+                total -= loads[i];
+                if (loads[i] > evened[i]) least += loads[i] - evened[i];
+            }
+            REQUIRE(total == 0);
+            REQUIRE(handed <= least);  // less where a token goes the same way for several nodes
+            if (loads.front() - loads.back() <= 1) {
+                REQUIRE(handed == 0);
+                for (const rank_id r : job.nodes.ranks_of(node))
+                    REQUIRE(after[static_cast<std::size_t>(r)].traffic(1).inter_node ==
+                            before[static_cast<std::size_t>(r)].traffic(1).inter_node);
+            } else {
+                REQUIRE(handed > 0);
+                ++evened_out;
+            }
+        }
+    }
+    CHECK(evened_out > cases / 4);
+}
+
+TEST_CASE("node_balanced spreads one rank's rows over all rails, at both ends", "[plan]") {
+    // 3 nodes of 4 ranks; rank 1 alone has tokens, 24 for node 1 and 16 for node 2.
+    const auto nodes = topology::uniform(3, 4);
+    const auto placement = expert_placement::blocked(12, 12);
+    routing decided;
+    decided.choice_count = 1;
+    decided.expert_count = 12;
+    std::vector<assignment> assigned(12, assign(decided));
+    decided.token_count = 40;
+    decided.chosen.assign(24, 5);
+    decided.chosen.insert(decided.chosen.end(), 16, 10);
+    decided.weights.assign(40, 1.0f);
+    assigned[1] = assign(decided);
+    const auto plans = plan_all(node_balanced{}, nodes, placement, assigned);
+    for (rank_id r = 0; r < 12; ++r) {
+        const phase& p = plans[static_cast<std::size_t>(r)].dispatch.phases[1];
+        row_index sent = 0;
+        row_index taken = 0;
+        for (const segment& s : p.sends) sent += s.rows;
+        for (const segment& s : p.receives) taken += s.rows;
+        CHECK(sent == (r < 4 ? 10 : 0));
+        CHECK(taken == (r < 4 ? 0 : r < 8 ? 6 : 4));
+    }
+}
+
+TEST_CASE("store_and_forward sends a row once along every edge between nodes that its pairs share",
+          "[plan]") {
+    for (std::uint32_t seed = 0; seed < cases; ++seed) {
+        const auto job = random_cases::any_job(seed, 12);
+        const std::size_t radix = 2 + seed % 3;
+        INFO("radix " << radix << ", " << job.text);
+        const store_and_forward strategy{.radix = radix};
+        const auto plans = plan_all(strategy, job.nodes, job.placement, job.assigned);
+        const std::size_t nodes = job.nodes.node_count();
+        std::size_t digits = 0;
+        for (std::size_t reach = 1; reach < nodes; reach *= radix) ++digits;
+        traffic sent;
+        traffic back;
+        for (const exchange_plan& p : plans) {
+            REQUIRE(p.dispatch.phases.size() == digits + 1);
+            const traffic own = p.traffic(1);
+            const std::size_t neighbours = job.nodes.ranks_of(job.nodes.node_of(p.rank)).size() - 1;
+            REQUIRE(own.inter_node.messages <= static_cast<std::int64_t>((radix - 1) * digits));
+            REQUIRE(own.intra_node.messages <= static_cast<std::int64_t>(neighbours));
+            sent += own;
+            back += count_traffic(p.combine, 1);
+        }
+        REQUIRE(back == sent);
+        std::int64_t rows = 0;
+        for (std::size_t r = 0; r < job.assigned.size(); ++r) {
+            const assignment& a = job.assigned[r];
+            const auto home = static_cast<std::size_t>(job.nodes.node_of(static_cast<rank_id>(r)));
+            std::set<std::tuple<std::size_t, std::size_t, std::size_t>> edges;
+            for (std::size_t i = 0; i < a.expert.size(); ++i) {
+                if (a.expert[i] == no_expert) continue;
+                const auto to = static_cast<std::size_t>(
+                    job.nodes.node_of(job.placement.rank_of(a.expert[i])));
+                std::size_t at = home;
+                for (std::size_t unit = 1; at != to; unit *= radix) {
+                    const std::size_t step =
+                        (to + nodes - home) % nodes % (unit * radix) / unit * unit;
+                    if (step == 0) continue;
+                    edges.emplace(i / a.choice_count, at, (at + step) % nodes);
+                    at = (at + step) % nodes;
+                }
+            }
+            rows += static_cast<std::int64_t>(edges.size());
+        }
+        REQUIRE(sent.inter_node.rows == rows);
+    }
+}
+
 TEST_CASE("what ranks tell each other while planning is in proportion to their own rows", "[plan]") {
     // 64 ranks on 8 nodes: whatever the cluster's size, a rank's words are a few for each of its pairs.
     const auto nodes = topology::uniform(8, 8);
@@ -243,6 +379,53 @@ TEST_CASE("what ranks tell each other while planning is in proportion to their o
         CHECK(words <= kept);
         CHECK(out.size() <= 7 + 7);
     }
+}
+
+TEST_CASE("store_and_forward plans with as few messages as it dispatches", "[plan]") {
+    // 27 nodes of 2 ranks, everybody to everybody: 2 x 3 neighbours at radix 3, 5 phases at radix 2.
+    const auto nodes = topology::uniform(27, 2);
+    const auto placement = expert_placement::blocked(54, 54);
+    routing decided;
+    decided.token_count = 54;
+    decided.choice_count = 1;
+    decided.expert_count = 54;
+    for (expert_id e = 0; e < 54; ++e) decided.chosen.push_back(e);
+    decided.weights.assign(54, 1.0f);
+    const assignment all = assign(decided);
+    const auto messages = [&](std::size_t radix) {
+        std::vector<detail::store_and_forward_planner> planners;
+        for (rank_id r = 0; r < 54; ++r)
+            planners.push_back(
+                store_and_forward{.radix = radix}.planner({r, nodes, placement, all}));
+        std::size_t of_rank_20 = 0;
+        for (std::size_t round = 0; round < planners[0].rounds; ++round) {
+            std::vector<std::vector<message>> inbox(54);
+            for (std::size_t r = 0; r < 54; ++r)
+                for (message& m : planners[r].outgoing(round)) {
+                    if (r == 20) ++of_rank_20;
+                    inbox[static_cast<std::size_t>(m.peer)].push_back(
+                        {static_cast<rank_id>(r), std::move(m.words)});
+                }
+            for (std::size_t r = 0; r < 54; ++r) planners[r].incoming(round, inbox[r]);
+        }
+        return of_rank_20;
+    };
+    CHECK(messages(2) == 5 + 1);
+    CHECK(messages(3) == 2 * 3 + 1);
+    CHECK(messages(27) == 26 + 1);
+}
+
+TEST_CASE("store_and_forward refuses a radix that goes nowhere", "[plan]") {
+    const auto nodes = topology::uniform(2, 1);
+    const auto placement = expert_placement::blocked(2, 2);
+    routing none;
+    none.choice_count = 1;
+    none.expert_count = 2;
+    const std::vector<assignment> assigned(2, assign(none));
+    for (const std::size_t radix : {0u, 1u})
+        CHECK_THROWS_WITH(
+            plan_all(store_and_forward{.radix = radix}, nodes, placement, assigned),
+            Catch::Contains("store_and_forward: radix on rank 0: expected at least 2"));
 }
 
 TEST_CASE("a plan refuses a request that does not fit", "[plan]") {
@@ -280,6 +463,15 @@ TEST_CASE("planners that hold different placements are found out", "[plan]") {
     REQUIRE(told.size() == 1);
     told[0].peer = 0;
     CHECK_THROWS_AS(receiver.incoming(0, told), plan_error);
+
+    const auto neighbours = topology::from_node_of_rank({0, 0, 1});
+    const auto over_three = expert_placement::from_rank_of_expert({0, 2}, 3);
+    auto evener = node_balanced{}.planner({0, neighbours, over_three, a});
+    for (const std::vector<std::int64_t>& loads :
+         {std::vector<std::int64_t>{0, 3}, {2, 3}, {-1, 3}, {1, 0}, {1}})
+        CHECK_THROWS_AS(evener.incoming(0, {{1, loads}}), plan_error);
+    CHECK_THROWS_AS(evener.incoming(0, {{2, {1, 3}}}), plan_error);
+    CHECK_NOTHROW(evener.incoming(0, {{1, {1, 3}}}));
 
     auto flat_sender = direct{}.planner({0, nodes, mine, a});
     const auto more = expert_placement::from_rank_of_expert({0, 1, 1}, 2);

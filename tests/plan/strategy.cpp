@@ -7,7 +7,9 @@
 #include "catch.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/store_and_forward.hpp"
 
 using namespace locmoe;
 
@@ -43,6 +45,8 @@ struct planless {
 
 static_assert(exchange_strategy<direct>);
 static_assert(exchange_strategy<node_aggregated>);
+static_assert(exchange_strategy<node_balanced>);
+static_assert(exchange_strategy<store_and_forward>);
 static_assert(exchange_strategy<least_strategy>);
 static_assert(!rank_planner<no_rounds>);
 static_assert(!exchange_strategy<nameless>);

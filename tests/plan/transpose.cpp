@@ -6,8 +6,10 @@
 #include "catch.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
 #include "locmoe/plan/replay.hpp"
+#include "locmoe/plan/store_and_forward.hpp"
 #include "random_cases.hpp"
 
 using namespace locmoe;
@@ -39,7 +41,7 @@ numbers random_rows(random_cases::generator& g, const std::vector<exchange_plan>
 }  // namespace
 
 TEMPLATE_TEST_CASE("<A x, y> = <x, A^T y>, exactly, on integers", "[plan]", direct,
-                   node_aggregated) {
+                   node_aggregated, node_balanced, store_and_forward) {
     for (std::uint32_t seed = 0; seed < 1000; ++seed) {
         const auto job = random_cases::any_job(seed);
         INFO(job.text);
@@ -53,7 +55,7 @@ TEMPLATE_TEST_CASE("<A x, y> = <x, A^T y>, exactly, on integers", "[plan]", dire
 }
 
 TEMPLATE_TEST_CASE("the transpose of the transpose moves the same rows", "[plan]", direct,
-                   node_aggregated) {
+                   node_aggregated, node_balanced, store_and_forward) {
     for (std::uint32_t seed = 0; seed < 500; ++seed) {
         const auto job = random_cases::any_job(seed);
         INFO(job.text);

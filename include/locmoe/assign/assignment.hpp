@@ -2,12 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
+#include "locmoe/routing/drop_ledger.hpp"
 #include "locmoe/routing/routing.hpp"
 
 namespace locmoe {
@@ -16,13 +18,24 @@ struct assign_options {
     /// Rows an expert takes at most; none: dropless.
     std::optional<std::int64_t> capacity = std::nullopt;
 
-    /// [n]: (token, slot) pairs that lower ranks sent to each expert (`count_scan::before`), so that
-    /// the capacity is the expert's over all ranks, filled in rank order as if all tokens stood in
-    /// one batch. Empty: the capacity counts this rank's pairs alone (GShard's local groups).
+    /// [n]: (token, slot) pairs that lower ranks sent to each expert (`count_scan::before`), so
+    /// that the capacity is the expert's over all ranks, filled in rank order as if all tokens
+    /// stood in one batch. Empty: the capacity counts this rank's pairs alone (GShard's local
+    /// groups).
     std::span<const std::int64_t> before = {};
+
+    /// [n]: each expert's own capacity, in place of `capacity`. Empty: one for all.
+    std::span<const std::int64_t> capacities = {};
+
+    /// [n]: pairs that all ranks sent to each expert (`count_scan::total`). Where `before` is
+    /// given, every drop policy but the one by position asks for it.
+    std::span<const std::int64_t> total = {};
+
+    rank_id rank = no_rank;  ///< named in errors
 };
 
-/// Who got a slot. A pair (token, slot) is kept, dropped for want of room, or never chose an expert.
+/// Who got a slot. A pair (token, slot) is kept, dropped for want of room, or never chose an
+/// expert.
 struct assignment {
     std::size_t token_count = 0;         ///< T
     std::size_t choice_count = 0;        ///< k
@@ -31,6 +44,7 @@ struct assignment {
     std::vector<std::int64_t> position;  ///< [T, k]: place among the expert's rows; -1 likewise
     std::vector<std::int64_t> kept;      ///< [n]
     std::vector<std::int64_t> dropped;   ///< [n]
+    drop_ledger ledger;                  ///< why
 
     std::int64_t kept_count() const { return sum(kept); }
     std::int64_t dropped_count() const { return sum(dropped); }
@@ -43,23 +57,45 @@ struct assignment {
     }
 };
 
-/// Gives every pair the next position at its expert, tokens in order and each token's slots in order;
-/// what comes to stand at or behind the capacity is dropped and counted (the drop-by-position rule of
-/// Switch and Tutel). One pass over [T, k]. Capacity 0 drops everything. Throws argument_error where
-/// the capacity is negative, `before` has another length than n, or the routing's shapes disagree.
+namespace detail {
+
+/// Throws argument_error unless routing and options fit together, but for the experts' ids.
 template <class Real>
-assignment assign(const basic_routing<Real>& decided, const assign_options& options = {}) {
-    using detail::concat;
+void check_assign(const basic_routing<Real>& decided, const assign_options& options) {
+    const std::size_t n = decided.expert_count;
     const std::size_t pairs = decided.token_count * decided.choice_count;
     if (decided.chosen.size() != pairs)
-        detail::throw_argument("assign", "chosen", concat("T k = ", pairs, " choices"),
-                               concat(decided.chosen.size()));
+        throw_argument("assign", "chosen", concat("T k = ", pairs, " choices"),
+                       concat(decided.chosen.size()), options.rank);
     if (options.capacity && *options.capacity < 0)
-        detail::throw_argument("assign", "capacity", "0 or more", concat(*options.capacity));
-    if (!options.before.empty() && options.before.size() != decided.expert_count)
-        detail::throw_argument("assign", "before", concat("n = ", decided.expert_count, " counts"),
-                               concat(options.before.size()));
+        throw_argument("assign", "capacity", "0 or more", concat(*options.capacity), options.rank);
+    const auto check = [&](const char* name, std::span<const std::int64_t> counts) {
+        if (!counts.empty() && counts.size() != n)
+            throw_argument("assign", name, concat("n = ", n, " counts"), concat(counts.size()),
+                           options.rank);
+        for (std::size_t e = 0; e < counts.size(); ++e)
+            if (counts[e] < 0)
+                throw_argument("assign", concat(name, " of expert ", e), "0 or more",
+                               concat(counts[e]), options.rank);
+    };
+    check("before", options.before);
+    check("capacities", options.capacities);
+    check("total", options.total);
+    if (options.capacity && !options.capacities.empty())
+        throw_argument("assign", "capacity", "none where each expert has its own",
+                       concat(*options.capacity), options.rank);
+}
 
+/// [n]: rows that each expert takes at most; the largest integer where there is no limit.
+inline std::vector<std::int64_t> limits(const assign_options& options, std::size_t experts) {
+    if (!options.capacities.empty()) return {options.capacities.begin(), options.capacities.end()};
+    return std::vector<std::int64_t>(
+        experts, options.capacity.value_or(std::numeric_limits<std::int64_t>::max()));
+}
+
+template <class Real>
+assignment empty_assignment(const basic_routing<Real>& decided) {
+    const std::size_t pairs = decided.chosen.size();
     assignment a;
     a.token_count = decided.token_count;
     a.choice_count = decided.choice_count;
@@ -68,26 +104,87 @@ assignment assign(const basic_routing<Real>& decided, const assign_options& opti
     a.position.assign(pairs, -1);
     a.kept.assign(decided.expert_count, 0);
     a.dropped.assign(decided.expert_count, 0);
-    std::vector<std::int64_t> next(decided.expert_count, 0);
-    if (!options.before.empty()) next.assign(options.before.begin(), options.before.end());
+    return a;
+}
+
+/// Tokens that chose an expert and got a slot at none.
+template <class Real>
+std::int64_t count_lost_tokens(const basic_routing<Real>& decided, const assignment& a) {
+    const std::size_t k = decided.choice_count;
+    std::int64_t lost = 0;
+    for (std::size_t t = 0; t < decided.token_count; ++t) {
+        expert_id chose = no_expert;  // any expert's id is larger
+        expert_id got = no_expert;
+        for (std::size_t i = t * k; i < (t + 1) * k; ++i) {
+            chose = decided.chosen[i] > chose ? decided.chosen[i] : chose;
+            got = a.expert[i] > got ? a.expert[i] : got;
+        }
+        lost += chose != no_expert && got == no_expert;
+    }
+    return lost;
+}
+
+[[noreturn]] inline void throw_expert(std::size_t token, std::size_t experts, expert_id got,
+                                      rank_id rank) {
+    throw_argument("assign", concat("expert of token ", token),
+                   concat("0 to ", experts - 1, ", or no_expert (-1)"), concat(got), rank);
+}
+
+/// The expert of pair i as an index. Throws argument_error where it is none of the n.
+template <class Real>
+std::size_t expert_index(const basic_routing<Real>& decided, std::size_t i, rank_id rank) {
+    const expert_id e = decided.chosen[i];
+    if (e < 0 || static_cast<std::size_t>(e) >= decided.expert_count)
+        throw_expert(i / decided.choice_count, decided.expert_count, e, rank);
+    return static_cast<std::size_t>(e);
+}
+
+/// Goes through the pairs, tokens in order and each token's slots in order, gives each that
+/// `has_room(pair, expert)` the next position at its expert, from `next` `[n]`, and books the rest.
+template <class Real, class HasRoom>
+assignment place_pairs(const basic_routing<Real>& decided, std::vector<std::int64_t>& next,
+                       rank_id rank, const HasRoom& has_room) {
+    assignment a = empty_assignment(decided);
+    const std::vector<std::int64_t> first = next;
+    const std::size_t pairs = decided.chosen.size();
+    const std::size_t k = decided.choice_count;
+    drop_ledger ledger;
     for (std::size_t i = 0; i < pairs; ++i) {
         const expert_id chosen = decided.chosen[i];
-        if (chosen == no_expert) continue;
-        if (chosen < 0 || static_cast<std::size_t>(chosen) >= decided.expert_count)
-            detail::throw_argument("assign", concat("expert of token ", i / decided.choice_count),
-                                   concat("0 to ", decided.expert_count - 1, ", or no_expert (-1)"),
-                                   concat(chosen));
-        const auto e = static_cast<std::size_t>(chosen);
-        const std::int64_t position = next[e]++;
-        if (options.capacity && position >= *options.capacity) {
+        if (chosen == no_expert) {
+            ++ledger.not_chosen;
+            continue;
+        }
+        const std::size_t e = expert_index(decided, i, rank);
+        if (!has_room(i, e)) {
             ++a.dropped[e];
+            ++(i % k == 0 ? ledger.capacity : ledger.second_choice);
             continue;
         }
         a.expert[i] = chosen;
-        a.position[i] = position;
-        ++a.kept[e];
+        a.position[i] = next[e]++;
     }
+    for (std::size_t e = 0; e < first.size(); ++e) a.kept[e] = next[e] - first[e];
+    if (ledger.dropped() != 0) ledger.lost_tokens = count_lost_tokens(decided, a);
+    a.ledger = ledger;
     return a;
+}
+
+}  // namespace detail
+
+/// Gives every pair the next position at its expert, tokens in order and each token's slots in
+/// order; what comes to stand at or behind the capacity is dropped and counted (the
+/// drop-by-position rule of Switch). One pass over [T, k]. Capacity 0 drops everything.
+/// Throws argument_error where a capacity or count is negative, a list has another length than n,
+/// both `capacity` and `capacities` are given, or the routing's shapes disagree.
+template <class Real>
+assignment assign(const basic_routing<Real>& decided, const assign_options& options = {}) {
+    detail::check_assign(decided, options);
+    const std::vector<std::int64_t> limit = detail::limits(options, decided.expert_count);
+    std::vector<std::int64_t> next(decided.expert_count, 0);
+    if (!options.before.empty()) next.assign(options.before.begin(), options.before.end());
+    return detail::place_pairs(decided, next, options.rank,
+                               [&](std::size_t, std::size_t e) { return next[e] < limit[e]; });
 }
 
 }  // namespace locmoe

@@ -73,7 +73,7 @@ class executor {
         });
         std::exception_ptr failure;
         std::string words;
-        for (std::size_t round = 0; round < planner_type::rounds; ++round) {
+        for (std::size_t round = 0; round < planner->rounds; ++round) {
             // A rank that failed stays in step, so that nobody waits for it: it just has no more to say.
             std::vector<message> outgoing;
             if (!failure) outgoing = planner->outgoing(round);

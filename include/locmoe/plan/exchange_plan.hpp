@@ -27,8 +27,8 @@ struct exchange_plan {
     std::size_t token_count = 0;   ///< T, this rank's
     std::size_t choice_count = 0;  ///< k
 
-    /// [K]: pair -> token k + slot. Pairs are sorted by the rank of their expert (this rank itself
-    /// last), by expert, by token and slot.
+    /// [K]: pair -> token k + slot. Pairs are sorted by the rank of their expert (from the next rank
+    /// on, around to this rank itself), by expert, by token and slot.
     std::vector<std::int64_t> pair_slots;
     std::vector<expert_id> pair_experts;  ///< [K]
 

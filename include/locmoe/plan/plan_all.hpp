@@ -27,7 +27,7 @@ std::vector<exchange_plan> plan_all(const Strategy& strategy, const topology& no
         check_request(request);
         planners.push_back(strategy.planner(request));
     }
-    for (std::size_t round = 0; round < planner::rounds; ++round) {
+    for (std::size_t round = 0; round < planners[0].rounds; ++round) {
         std::vector<std::vector<message>> inbox(planners.size());
         for (std::size_t r = 0; r < planners.size(); ++r)
             for (message& m : planners[r].outgoing(round))

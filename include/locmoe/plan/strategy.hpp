@@ -23,20 +23,20 @@ struct plan_request {
     const assignment& assigned;
 };
 
-/// Makes one rank's plan in `rounds` rounds: what it wants to tell other ranks, then what they told
-/// it, sorted by sender. It communicates through whoever drives it, so that all ranks of a cluster
-/// can plan in one process. Throws plan_error where a message does not fit.
+/// Makes one rank's plan in `rounds` rounds, as many on all ranks: what it wants to tell other ranks,
+/// then what they told it, sorted by sender. It communicates through whoever drives it, so that all
+/// ranks of a cluster can plan in one process. Throws plan_error where a message does not fit.
 template <class Planner>
 concept rank_planner = requires(Planner& planner, std::size_t round,
                                 const std::vector<message>& received) {
-    { Planner::rounds } -> std::convertible_to<std::size_t>;
+    { planner.rounds } -> std::convertible_to<std::size_t>;
     { planner.outgoing(round) } -> std::same_as<std::vector<message>>;
     { planner.incoming(round, received) } -> std::same_as<void>;
     { planner.finish() } -> std::same_as<exchange_plan>;
 };
 
 /// A way to carry rows to their experts: a value that makes a planner for each rank. It asks for no
-/// base class; `planner.finish()` usually ends in `detail::finish_plan`.
+/// base class; most of a planner is usually a `row_forwarder`.
 template <class Strategy>
 concept exchange_strategy = requires(const Strategy& strategy, const plan_request& request) {
     { strategy.name() } -> std::convertible_to<std::string_view>;

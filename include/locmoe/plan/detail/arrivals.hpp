@@ -18,10 +18,13 @@ struct arrival {
 };
 
 /// Everything that arrives at one rank, whatever the way and the order it came in, kept by the rank
-/// that it started from. One source's arrivals are added in the order of its tokens and slots.
+/// that it started from. One source's arrivals are added in the order of its tokens and slots; where
+/// they come on several ways, later tokens come on a way of a higher number.
 class arrivals {
   public:
-    std::vector<arrival>& from(rank_id source) { return by_source_[source]; }
+    std::vector<arrival>& from(rank_id source, std::size_t way = 0) {
+        return by_source_[{source, way}];
+    }
 
     struct layout {
         std::vector<row_index> expert_first;
@@ -51,7 +54,7 @@ class arrivals {
     }
 
   private:
-    std::map<rank_id, std::vector<arrival>> by_source_;
+    std::map<std::pair<rank_id, std::size_t>, std::vector<arrival>> by_source_;  // and way
 };
 
 }  // namespace locmoe::detail

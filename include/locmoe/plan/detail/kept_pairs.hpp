@@ -27,8 +27,11 @@ struct kept_pairs {
             n = total;
             total += count;
         };
+        // Each rank begins with its next one, so that they do not all send to rank 0 first.
         for (const expert_id e : request.placement.experts_by_rank())
-            if (request.placement.rank_of(e) != request.rank) place(e);
+            if (request.placement.rank_of(e) > request.rank) place(e);
+        for (const expert_id e : request.placement.experts_by_rank())
+            if (request.placement.rank_of(e) < request.rank) place(e);
         travelling = static_cast<std::size_t>(total);
         for (const expert_id e : request.placement.experts_of(request.rank)) place(e);
 

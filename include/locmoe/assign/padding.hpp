@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "locmoe/core/error.hpp"
+
+namespace locmoe {
+
+/// Every expert gets rows up to its capacity, so that all have the same shape (GShard, Tutel).
+struct pad_to_capacity {
+    std::int64_t capacity;
+};
+
+/// Every expert gets rows up to the next multiple, as a blocked matrix product asks (MegaBlocks'
+/// 128, Megatron's 16 for FP8); one without rows stays without.
+struct pad_to_multiple {
+    std::int64_t multiple;
+};
+
+/// Rows without a token, behind each expert's own.
+struct padding {
+    std::vector<std::int64_t> rows;  ///< one an expert
+    std::int64_t count = 0;          ///< of all: what goes into `drop_ledger::padding`
+};
+
+/// What to add to experts that have `rows` rows each. Padding belongs where the rows arrive, after
+/// the ranks' rows have been put together, and never travels: a plan counts an expert's rows in
+/// `exchange_plan::expert_first`, and whoever lays out the expert's input adds `padding::rows[i]`
+/// to the rows of `experts[i]`, fills them with zeros, and leaves them out of combine. A planner
+/// that pads itself grows `expert_first` by them and gives `deliver` rows without a source, and so
+/// the combine's sums no term. Throws argument_error where a count is negative, the multiple is not
+/// at least 1, or an expert has more rows than its capacity.
+inline padding padding_of(std::span<const std::int64_t> rows, pad_to_multiple rule) {
+    using detail::concat;
+    if (rule.multiple < 1)
+        detail::throw_argument("padding_of", "multiple", "at least 1", concat(rule.multiple));
+    padding p;
+    for (std::size_t e = 0; e < rows.size(); ++e) {
+        if (rows[e] < 0)
+            detail::throw_argument("padding_of", concat("rows of expert ", e), "0 or more",
+                                   concat(rows[e]));
+        const std::int64_t over = rows[e] % rule.multiple;
+        p.rows.push_back(over == 0 ? 0 : rule.multiple - over);
+        p.count += p.rows.back();
+    }
+    return p;
+}
+
+inline padding padding_of(std::span<const std::int64_t> rows, pad_to_capacity rule) {
+    using detail::concat;
+    padding p;
+    for (std::size_t e = 0; e < rows.size(); ++e) {
+        if (rows[e] < 0 || rows[e] > rule.capacity)
+            detail::throw_argument("padding_of", concat("rows of expert ", e),
+                                   concat("0 to the capacity, ", rule.capacity), concat(rows[e]));
+        p.rows.push_back(rule.capacity - rows[e]);
+        p.count += p.rows.back();
+    }
+    return p;
+}
+
+}  // namespace locmoe

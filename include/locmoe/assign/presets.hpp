@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "locmoe/assign/drop_policy.hpp"
+#include "locmoe/capacity/capacity_rule.hpp"
+#include "locmoe/routing/bias_balanced_router.hpp"
+#include "locmoe/routing/count_load.hpp"
+#include "locmoe/routing/expert_bias.hpp"
+#include "locmoe/routing/group_limited_choice.hpp"
+#include "locmoe/routing/top_k_router.hpp"
+
+namespace locmoe {
+
+/// What a known codebase does where systems differ, so that a team that moves over gets its
+/// numbers. `Options` are those of the router (`top_k_router` or `bias_balanced_router`), `Drops` a
+/// drop policy. Coefficients are the codebase's defaults where it has any.
+template <class Options, class Drops>
+struct preset {
+    const char* name;
+    Options router;                              ///< weights before or after, k, loss and scale
+    std::optional<capacity_rule> capacity;       ///< none: nothing is dropped
+    Drops drops = {};                            ///< who stays where there is no room
+    load_convention load = {};                   ///< f of the auxiliary loss
+    group_score groups = group_score::best_two;  ///< where the choice is limited to groups
+    double jitter = 0;                           ///< epsilon on the tokens, while training
+    bias_update bias = {};                       ///< where a bias balances the experts
+};
+
+namespace presets {
+
+/// Softmax, then the choice, renormalised for k > 1; the loss counts first choices, 1 at balance;
+/// first choices fill the slots before second ones.
+inline preset<top_k_options, choices_in_turn> tutel(std::size_t k, double capacity_factor) {
+    return {.name = "tutel",
+            .router = {.k = k, .weights = {.renormalise = k > 1}},
+            .capacity = capacity_rule::tutel(capacity_factor),
+            .load = {.choices = counted_choices::first}};
+}
+
+/// Softmax, then the choice, renormalised for k > 1; the loss counts first choices for k up to 2,
+/// all of them for more, 1 at balance. The drops are those of its top-2 and top-k gates; its top-1
+/// gate's default is `drop_at_random`. Jitter is an option there, 0.01 where chosen.
+inline preset<top_k_options, choices_in_turn> deepspeed(std::size_t k, double capacity_factor) {
+    return {.name = "deepspeed",
+            .router = {.k = k, .weights = {.renormalise = k > 1}},
+            .capacity = capacity_rule::deepspeed(capacity_factor),
+            .load = {.choices = k > 2 ? counted_choices::all : counted_choices::first},
+            .jitter = 0.01};
+}
+
+/// The choice, then the softmax; all choices count, 1 at balance; the highest weights stay; a group
+/// counts as its best k / M experts.
+inline preset<top_k_options, drop_by_weight> megatron(std::size_t k, double capacity_factor) {
+    return {.name = "megatron",
+            .router = {.k = k, .weights = {.renormalise = true}},
+            .capacity = capacity_rule::megatron(capacity_factor),
+            .groups = group_score::best_k_over_limit};
+}
+
+/// Top-2: softmax, then the choice, renormalised; first choices count, 1 at balance; a capacity
+/// that knows no factor.
+inline preset<top_k_options, choices_in_turn> torchscale() {
+    return {.name = "torchscale",
+            .router = {.k = 2, .weights = {.renormalise = true}},
+            .capacity = capacity_rule::torchscale(),
+            .load = {.choices = counted_choices::first}};
+}
+
+/// HF's Mixtral: the choice, then the softmax; all choices count, k at balance, coefficient 0.001;
+/// nothing is dropped.
+inline preset<top_k_options, drop_none> mixtral(std::size_t k = 2) {
+    const auto choices = static_cast<double>(k);
+    return {.name = "mixtral",
+            .router = {.k = k,
+                       .weights = {.renormalise = true},
+                       .losses = {.auxiliary = {.alpha = 0.001, .balanced_value = choices}}},
+            .capacity = std::nullopt};
+}
+
+/// Sigmoids and a bias, 8 experts in 4 of 8 groups by their best two, weights over their sum times
+/// 2.5; the bias moves by 0.001 (torchtitan centres the step as well); nothing is dropped. Its
+/// small loss over each sequence is `sequence_auxiliary_loss`.
+inline preset<bias_balanced_options, drop_none> deepseek_v3() {
+    return {.name = "deepseek_v3",
+            .router = {.k = 8,
+                       .groups = 8,
+                       .limit = {.limit = 4, .score = group_score::best_two},
+                       .weights = {.renormalise = true, .scale = 2.5}},
+            .capacity = std::nullopt,
+            .bias = {.rate = 0.001}};
+}
+
+}  // namespace presets
+}  // namespace locmoe

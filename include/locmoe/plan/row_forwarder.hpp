@@ -1,0 +1,236 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "locmoe/plan/detail/exact_combine.hpp"
+#include "locmoe/plan/detail/finish_plan.hpp"
+#include "locmoe/plan/strategy.hpp"
+
+namespace locmoe {
+
+/// One rank's share of a strategy whose rows travel over several ranks: it fills both flows phase
+/// by phase, tells the next rank what comes to it, and makes the plan. The strategy only says of
+/// each pair which lane it takes next: first of this rank's own pairs, then of those that came in.
+///
+/// Pairs of one token share a row for as long as they take the same lanes, and combine adds them up
+/// where they parted. Phases are received in ascending order; a phase passes on what came before
+/// it. Throws plan_error where a message does not fit, and where a lane was filled after its phase
+/// left.
+class row_forwarder {
+  public:
+    /// Rows for one rank in one phase.
+    class lane {
+        friend class row_forwarder;
+
+        void add(std::int64_t run, row_index row, row_index pair, expert_id expert,
+                 std::size_t needs) {
+            const bool new_row = row != last_row_;
+            if (new_row) {
+                if (run != last_run_) words_.push_back(-1 - run);
+                last_run_ = run;
+                last_row_ = row;
+                rows_.push_back(row);
+                if (needs > needs_) needs_ = needs;
+            }
+            pairs_.push_back(pair);
+            words_.push_back(static_cast<std::int64_t>(expert) * 2 + (new_row ? 1 : 0));
+        }
+
+        std::vector<row_index> rows_;  // in the numbering of this rank's flows
+        std::vector<row_index> pairs_;
+        // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative word
+        // says that another run starts; before the first one come the sender's own rows on way 0.
+        std::vector<std::int64_t> words_;
+        std::int64_t own_run_ = 0;
+        std::int64_t last_run_ = 0;
+        row_index last_row_ = -1;
+        std::size_t needs_ = 0;
+    };
+
+    row_forwarder(std::string_view strategy, const plan_request& request,
+                  const std::vector<std::string>& phase_names)
+        : strategy_(strategy), request_(request), kept_(request), lanes_(phase_names.size()) {
+        rows_.source_rows = static_cast<row_index>(request.assigned.token_count);
+        pairs_.source_rows = static_cast<row_index>(kept_.slots.size());
+        for (const std::string& name : phase_names) {
+            rows_.phases.emplace_back().name = name;
+            pairs_.phases.emplace_back().name = name;
+        }
+    }
+
+    // A move keeps the lanes where they are; a copy could not.
+    row_forwarder(row_forwarder&&) = default;
+
+    /// The lane to `rank` in phase `number`: valid as long as the forwarder. The own rank has none
+    /// (nullptr: the pair stays). All rows from one rank to another must take the same way; where
+    /// they take several, later tokens take a way of a higher number, `way` for own rows in this
+    /// lane.
+    lane* to(std::size_t number, rank_id rank, std::size_t way = 0) {
+        if (rank == request_.rank) return nullptr;
+        const auto [place, fresh] = lanes_[number].try_emplace(rank);
+        lane& l = place->second;
+        l.own_run_ = run(request_.rank, way);
+        if (fresh) l.last_run_ = run(request_.rank, 0);
+        return &l;
+    }
+
+    /// Puts this rank's own pairs, token by token, into `next(expert, token)`.
+    template <class Next>
+    void start(Next&& next) {
+        const assignment& a = request_.assigned;
+        std::size_t i = 0;
+        for (row_index token = 0; token < rows_.source_rows; ++token)
+            for (std::size_t slot = 0; slot < a.choice_count; ++slot, ++i) {
+                if (a.expert[i] == no_expert) continue;
+                lane* out = next(a.expert[i], token);
+                if (out != nullptr)
+                    out->add(out->own_run_, token, kept_.pair_of[i], a.expert[i], 0);
+                else if (request_.placement.rank_of(a.expert[i]) != request_.rank)
+                    misfit(request_.rank, concat("expert ", a.expert[i]));
+            }
+    }
+
+    /// Packs one phase. What comes back must reach those ranks, to be received there.
+    std::vector<message> send(std::size_t number) {
+        std::vector<message> out;
+        std::size_t rows = 0;
+        std::size_t pairs = 0;
+        for (const auto& [to, l] : lanes_[number]) {
+            rows += l.rows_.size();
+            pairs += l.pairs_.size();
+        }
+        rows_.phases[number].pack.from.reserve(rows);
+        pairs_.phases[number].pack.from.reserve(pairs);
+        const auto leave = [&](rank_id to, lane& l) {
+            if (l.rows_.empty()) return;
+            append(rows_.phases[number], to, l.rows_, l.needs_);
+            append(pairs_.phases[number], to, l.pairs_, l.needs_);
+            out.push_back({to, std::move(l.words_)});
+            l = lane{};
+        };
+        // Each rank begins with its next one, so that they do not all send to rank 0 first.
+        const auto next = lanes_[number].upper_bound(request_.rank);
+        for (auto at = next; at != lanes_[number].end(); ++at) leave(at->first, at->second);
+        for (auto at = lanes_[number].begin(); at != next; ++at) leave(at->first, at->second);
+        return out;
+    }
+
+    /// Takes in what `send` on rank `m.peer` announced for phase `number`, and puts each pair into
+    /// `next(expert)`.
+    template <class Next>
+    void receive(std::size_t number, const message& m, Next&& next) {
+        row_index row = rows_.source_rows + rows_.staging_rows - 1;
+        row_index pair = pairs_.source_rows + pairs_.staging_rows;
+        const row_index row_before = row;
+        const row_index pair_before = pair;
+        const std::int64_t runs = run(rank_count(), 0);
+        std::int64_t from = run(m.peer, 0);
+        std::vector<detail::arrival>* here = nullptr;
+        bool run_starts = true;
+        for (const std::int64_t word : m.words) {
+            if (word < 0) {
+                from = -1 - word;
+                if (from >= runs) misfit(m.peer, concat("rows of rank ", from / rank_count()));
+                here = nullptr;
+                run_starts = true;
+                continue;
+            }
+            const std::int64_t number_of_expert = word >> 1;
+            if (number_of_expert >= static_cast<std::int64_t>(request_.placement.expert_count()))
+                misfit(m.peer, concat("expert ", number_of_expert));
+            const auto expert = static_cast<expert_id>(number_of_expert);
+            if ((word & 1) != 0)
+                ++row;
+            else if (run_starts)
+                misfit(m.peer, "a row with no start");
+            run_starts = false;
+            if (lane* out = next(expert)) {
+                out->add(from, row, pair, expert, number + 1);
+            } else {
+                if (request_.placement.rank_of(expert) != request_.rank)
+                    misfit(m.peer, concat("expert ", expert));
+                if (here == nullptr)
+                    here = &arrived_.from(static_cast<rank_id>(from / rank_count()),
+                                          static_cast<std::size_t>(from % rank_count()));
+                here->push_back({request_.placement.local_index(expert), row, pair});
+            }
+            ++pair;
+        }
+        came_in(rows_, number, m.peer, row - row_before);
+        came_in(pairs_, number, m.peer, pair - pair_before);
+    }
+
+    /// The plan, once all phases have been sent and received. With `exact_combine` no partial sums
+    /// are sent back: each pair's row comes home by itself and is added up there in the order of
+    /// `direct`.
+    exchange_plan finish(bool exact_combine = false) {
+        for (std::size_t p = 0; p < lanes_.size(); ++p)
+            for (const auto& [to, l] : lanes_[p])
+                if (!l.rows_.empty())
+                    throw plan_error(concat("locmoe: ", strategy_, ": rank ", request_.rank,
+                                            " has rows for rank ", to, " in phase ", p,
+                                            ", which has been sent"));
+        for (std::size_t i = kept_.travelling; i < kept_.slots.size(); ++i)
+            arrived_.from(request_.rank)
+                .push_back({request_.placement.local_index(kept_.experts[i]),
+                            kept_.token(i, request_.assigned.choice_count),
+                            static_cast<row_index>(i)});
+        exchange_plan plan = detail::finish_plan(strategy_, request_, std::move(kept_), arrived_,
+                                                 std::move(rows_), std::move(pairs_));
+        if (exact_combine) plan.combine = detail::exact_combine(plan);
+        return plan;
+    }
+
+  private:
+    template <class... Parts>
+    static std::string concat(const Parts&... parts) {
+        return detail::concat(parts...);
+    }
+
+    std::int64_t rank_count() const {
+        return static_cast<std::int64_t>(request_.nodes.rank_count());
+    }
+
+    /// Rows of one source on one way, as a number.
+    std::int64_t run(std::int64_t source, std::size_t way) const {
+        return source * rank_count() + static_cast<std::int64_t>(way);
+    }
+
+    void append(phase& p, rank_id to, const std::vector<row_index>& rows, std::size_t needs) const {
+        p.sends.push_back({to, request_.nodes.tier(request_.rank, to),
+                           static_cast<row_index>(p.pack.from.size()),
+                           static_cast<row_index>(rows.size())});
+        p.pack.from.insert(p.pack.from.end(), rows.begin(), rows.end());
+        if (needs > p.needs) p.needs = needs;
+    }
+
+    void came_in(flow& moved, std::size_t number, rank_id from, row_index rows) const {
+        if (rows == 0) return;
+        moved.phases[number].receives.push_back(
+            {from, request_.nodes.tier(request_.rank, from), moved.staging_rows, rows});
+        moved.staging_rows += rows;
+    }
+
+    [[noreturn]] void misfit(rank_id from, std::string_view what) const {
+        throw plan_error(concat("locmoe: ", strategy_, ": rank ", from, " announced ", what,
+                                " to rank ", request_.rank,
+                                ", which does not fit there: do all ranks hold the same topology "
+                                "and expert_placement?"));
+    }
+
+    std::string strategy_;
+    plan_request request_;
+    detail::kept_pairs kept_;
+    detail::arrivals arrived_;
+    flow rows_;
+    flow pairs_;
+    std::vector<std::map<rank_id, lane>> lanes_;  // [phases], by the rank that they go to
+};
+
+}  // namespace locmoe

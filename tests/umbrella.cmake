@@ -1,0 +1,16 @@
+# locmoe.hpp includes every header that a user may include and that asks for the standard library alone.
+# cmake -D ROOT=... -P umbrella.cmake
+file(READ ${ROOT}/include/locmoe/locmoe.hpp umbrella)
+file(GLOB_RECURSE headers RELATIVE ${ROOT}/include ${ROOT}/include/locmoe/*.hpp)
+list(FILTER headers EXCLUDE REGEX "locmoe/locmoe.hpp|/detail/|/adapt/|capacity/exact")
+list(FILTER headers EXCLUDE REGEX "exec/in_process.hpp|exec/simulated.hpp")  # they ask for <thread>
+set(missing "")
+foreach(header IN LISTS headers)
+  string(FIND "${umbrella}" "#include \"${header}\"\n" at)
+  if(at EQUAL -1)
+    string(APPEND missing "  ${header}\n")
+  endif()
+endforeach()
+if(missing)
+  message(FATAL_ERROR "locmoe.hpp does not include:\n${missing}")
+endif()
