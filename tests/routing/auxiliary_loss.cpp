@@ -54,6 +54,26 @@ TEST_CASE("where f = P, the auxiliary loss is least, alpha, at the uniform load"
     CHECK(loss.value(std::vector<double>{1, 0, 0, 0}, counts{9, 0, 0, 0}) == Approx(2));
 }
 
+TEST_CASE("the auxiliary loss is alpha under perfect balance, or k alpha in Mixtral's scaling") {
+    const std::vector<double> mean(n, 0.25);
+    const counts twice_a_token(n, 2 * 5);  // 10 tokens, k = 2
+    CHECK(auxiliary_loss().value(mean, twice_a_token) == Approx(0.01));
+    CHECK(auxiliary_loss({.alpha = 0.01, .balanced_value = 2}).value(mean, twice_a_token) ==
+          Approx(0.02));
+    // HF: n times the sum of (pairs of expert i / tokens) times P_i.
+    const auto skewed = distribution(4);
+    const counts load{9, 2, 6, 3};
+    double mixtral = 0;
+    for (std::size_t i = 0; i < n; ++i)
+        mixtral += n * static_cast<double>(load[i]) / 10 * skewed[i];
+    CHECK(auxiliary_loss({.alpha = 1, .balanced_value = 2}).value(skewed, load) == Approx(mixtral));
+    std::vector<double> grad(n, 0), twice(n, 0);
+    auxiliary_loss({.alpha = 1}).add_gradient(load, 1, grad);
+    auxiliary_loss({.alpha = 1, .balanced_value = 2}).add_gradient(load, 1, twice);
+    for (std::size_t i = 0; i < n; ++i) CHECK(twice[i] == Approx(2 * grad[i]));
+    CHECK_THROWS_AS(auxiliary_loss({.alpha = 1, .balanced_value = -1}), locmoe::argument_error);
+}
+
 TEST_CASE("the auxiliary loss's gradient is its derivative, through the mean to probabilities") {
     constexpr std::size_t T = 3;
     const double scale = 1.7;

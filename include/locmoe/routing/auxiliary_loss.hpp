@@ -4,29 +4,35 @@
 #include <cstdint>
 #include <span>
 
-#include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
+#include "locmoe/routing/detail/loss_check.hpp"
 
 namespace locmoe {
 
 struct auxiliary_options {
     double alpha = 0.01;  ///< >= 0; Switch's own value
+
+    /// >= 0: the loss over alpha where all experts share alike. 1 for Switch, Tutel, DeepSpeed,
+    /// Megatron, MegaBlocks and torchscale; k for flaxformer, HF's Mixtral and Hetu; 1 / n^2 for
+    /// GShard as its paper writes it.
+    double balanced_value = 1;
 };
 
 /// The load-balancing loss of Switch Transformers (Fedus et al. 2021, eq. 4 to 6):
-/// alpha n sum_i f_i P_i. f_i is the share of tokens that chose expert i, without a gradient; P_i
-/// the mean probability of expert i over this rank's tokens. With f = P it is least, alpha, where
-/// both are uniform. Without tokens it is 0.
+/// alpha n sum_i f_i P_i, times `balanced_value`. f_i is expert i's share of the load, without a
+/// gradient; P_i the mean probability of expert i over this rank's tokens. With f = P it is least,
+/// alpha, where both are uniform. Without tokens it is 0.
 ///
 /// f comes from `load`, the counts `[n]` of this rank or summed over all ranks; the sum balances
-/// the experts without asking each rank to use all of them, and so leaves room for locality.
+/// the experts without asking each rank to use all of them, and so leaves room for locality. Which
+/// choices it counts, and whether before or after drops, is `count_load`'s to say: GShard and its
+/// heirs count the first choice alone, top-k routers all of them.
 class auxiliary_loss {
   public:
-    /// Throws argument_error unless alpha is finite and >= 0.
+    /// Throws argument_error unless both options are finite and >= 0.
     explicit auxiliary_loss(auxiliary_options options = {}) : options_(options) {
-        if (!(options.alpha >= 0 && options.alpha - options.alpha == 0))
-            detail::throw_argument("auxiliary_loss", "alpha", "a finite number >= 0",
-                                   detail::concat(options.alpha));
+        detail::check_coefficient("auxiliary_loss", "alpha", options.alpha);
+        detail::check_coefficient("auxiliary_loss", "balanced_value", options.balanced_value);
     }
 
     /// `mean` is P `[n]`, as `mean_probabilities` gives it.
@@ -51,18 +57,10 @@ class auxiliary_loss {
   private:
     // alpha n / sum of the load, so that alpha n f_i is this times load_i.
     double weight_of_one(std::span<const std::int64_t> load, std::size_t n, rank_id rank) const {
-        using detail::concat;
-        if (load.size() != n)
-            detail::throw_argument("auxiliary_loss", "load", concat("n = ", n, " counts"),
-                                   concat(load.size()), rank);
-        double total = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            if (load[i] < 0)
-                detail::throw_argument("auxiliary_loss", concat("load of expert ", i),
-                                       "a count >= 0", concat(load[i]), rank);
-            total += static_cast<double>(load[i]);
-        }
-        return total == 0 ? 0 : options_.alpha * static_cast<double>(n) / total;
+        const double total = detail::total_load("auxiliary_loss", load, n, rank);
+        return total == 0
+                   ? 0
+                   : options_.alpha * options_.balanced_value * static_cast<double>(n) / total;
     }
 
     auxiliary_options options_;

@@ -7,6 +7,7 @@
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/check.hpp"
+#include "locmoe/routing/detail/grap_segment.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
 namespace locmoe {
@@ -50,9 +51,9 @@ class grap_gate {
         for (std::size_t t = 0; t < tokens.rows; ++t) {
             const E* x = tokens.row(t).data();
             for (std::size_t i = 0; i < experts_; ++i) {
-                const std::size_t length = segment_length(i, tokens.cols);
-                logits(t, i) = detail::row_sum<Real>(x, length) / static_cast<Real>(length);
-                x += length;
+                const detail::grap_segment segment(i, experts_, tokens.cols);
+                logits(t, i) = detail::row_sum<Real>(x + segment.first, segment.length) /
+                               static_cast<Real>(segment.length);
             }
         }
     }
@@ -68,10 +69,9 @@ class grap_gate {
         for (std::size_t t = 0; t < tokens.rows; ++t) {
             Real* out = grad_tokens.row(t).data();
             for (std::size_t i = 0; i < experts_; ++i) {
-                const std::size_t length = segment_length(i, tokens.cols);
-                const Real share = grad_logits(t, i) / static_cast<Real>(length);
-                for (std::size_t j = 0; j < length; ++j) out[j] += share;
-                out += length;
+                const detail::grap_segment segment(i, experts_, tokens.cols);
+                const Real share = grad_logits(t, i) / static_cast<Real>(segment.length);
+                for (std::size_t j = 0; j < segment.length; ++j) out[segment.first + j] += share;
             }
         }
     }
@@ -82,21 +82,15 @@ class grap_gate {
     std::vector<Real> equivalent_weights(std::size_t d) const {
         check_columns(d);
         std::vector<Real> weights(experts_ * d, Real(0));
-        std::size_t first = 0;
         for (std::size_t i = 0; i < experts_; ++i) {
-            const std::size_t length = segment_length(i, d);
-            for (std::size_t j = first; j < first + length; ++j)
-                weights[i * d + j] = Real(1) / static_cast<Real>(length);
-            first += length;
+            const detail::grap_segment segment(i, experts_, d);
+            for (std::size_t j = 0; j < segment.length; ++j)
+                weights[i * d + segment.first + j] = Real(1) / static_cast<Real>(segment.length);
         }
         return weights;
     }
 
   private:
-    std::size_t segment_length(std::size_t expert, std::size_t d) const {
-        return d / experts_ + (expert < d % experts_ ? 1 : 0);
-    }
-
     std::size_t experts_;
 };
 

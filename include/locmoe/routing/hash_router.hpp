@@ -10,6 +10,7 @@
 
 #include "locmoe/core/error.hpp"
 #include "locmoe/routing/detail/check.hpp"
+#include "locmoe/routing/detail/random_bits.hpp"
 #include "locmoe/routing/router_policy.hpp"
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
@@ -20,7 +21,7 @@ namespace locmoe {
 /// nothing learned, so no probabilities, no losses and no gradients. The tokens' numbers are not
 /// looked at: `route_context::token_ids` says what they stand for.
 template <class Real = float>
-    requires std::floating_point<Real>
+requires std::floating_point<Real>
 class hash_router {
   public:
     using real = Real;
@@ -34,8 +35,8 @@ class hash_router {
     static hash_router random(std::size_t vocabulary, std::size_t experts, std::uint64_t seed) {
         std::vector<expert_id> expert_of_id(vocabulary);
         for (std::size_t v = 0; v < vocabulary; ++v)
-            expert_of_id[v] =
-                static_cast<expert_id>(((mix(mix(seed) + v) >> 32) * std::uint64_t{experts}) >> 32);
+            expert_of_id[v] = static_cast<expert_id>(
+                detail::scale_bits(detail::mix_bits(detail::mix_bits(seed) + v), experts));
         return hash_router(std::move(expert_of_id), experts);
     }
 
@@ -133,14 +134,6 @@ class hash_router {
             return a.ids != b.ids ? a.ids > b.ids : a.expert > b.expert;
         }
     };
-
-    // splitmix64 (Steele et al. 2014): every bit of the result depends on every bit of x.
-    static std::uint64_t mix(std::uint64_t x) {
-        x += 0x9e3779b97f4a7c15u;
-        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-        x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-        return x ^ (x >> 31);
-    }
 
     std::vector<expert_id> expert_of_id_;
     std::size_t experts_;

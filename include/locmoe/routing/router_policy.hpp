@@ -27,6 +27,7 @@ struct router_gradients {
     Real loss_scale = 1;                   ///< in: what the router's own losses are multiplied by
     matrix_view<Real> tokens = {};         ///< out, added to: d loss / d tokens, [T, d]
     matrix_view<Real> gate = {};           ///< out, added to: d loss / d gate weights, [n, d] or {}
+    matrix_view<const Real> logits = {};   ///< in: d other losses / d logits, [T, n], or {}
 };
 
 /// Decides, for the tokens of one rank, which experts each goes to and with what weight. It says

@@ -36,7 +36,12 @@ struct route_context {
     rank_id rank;
     const topology& nodes;
     const expert_placement& placement;
-    std::span<const std::int32_t> token_ids = {};  ///< [T], vocabulary ids; only hash routers ask
+    std::span<const std::int32_t> token_ids = {};  ///< [T], vocabulary ids; hash routers ask
+    std::span<const std::int32_t> domains = {};    ///< [T], domain ids; the two-level routers ask
+    std::uint64_t step = 0;         ///< of the training; with the seed it fixes what is random
+    std::uint64_t first_token = 0;  ///< place of row 0 in the global batch: noise follows the
+                                    ///< token, whatever rank holds it
+    bool training = true;           ///< false: no noise, no sampling
 };
 
 /// How many (token, slot) pairs of this rank chose each expert, before any drop: [n].
@@ -68,11 +73,11 @@ void check_routing(const basic_routing<Real>& decided, const expert_placement& p
     for (std::size_t i = 0; i < pairs; ++i) {
         const expert_id e = decided.chosen[i];
         if (e != no_expert && (e < 0 || static_cast<std::size_t>(e) >= decided.expert_count))
-            detail::throw_argument(
-                "check_routing",
-                concat("expert of token ", i / decided.choice_count, ", slot ",
-                       i % decided.choice_count),
-                concat("0 to ", decided.expert_count - 1, ", or no_expert (-1)"), concat(e), rank);
+            detail::throw_argument("check_routing",
+                                   concat("expert of token ", i / decided.choice_count, ", slot ",
+                                          i % decided.choice_count),
+                                   concat("0 to ", decided.expert_count - 1, ", or no_expert (-1)"),
+                                   concat(e), rank);
         const Real w = decided.weights[i];
         if (!(w - w == Real(0)))
             detail::throw_argument("check_routing",

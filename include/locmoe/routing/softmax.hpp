@@ -1,7 +1,7 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -9,62 +9,59 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/check.hpp"
+#include "locmoe/routing/detail/row_exp.hpp"
+#include "locmoe/routing/detail/row_math.hpp"
+#include "locmoe/routing/top_k.hpp"
 
 namespace locmoe {
 
-/// Logits `[T, n]` become probabilities, in place, row by row. The row's maximum is taken off
-/// first, so that any finite logits do; adding one number to a whole row changes nothing.
+/// One token's logits `[n]` become probabilities, in place. The maximum is taken off first, so that
+/// any finite logits do, and minus infinity, with probability 0, where not all of them are; adding
+/// one number to all changes nothing. In float within 1e-6 of itself: `detail::fast_exp`.
 template <class Real>
-void softmax_rows(matrix_view<Real> logits) {
-    for (std::size_t t = 0; t < logits.rows; ++t) {
-        const auto row = logits.row(t);
-        if (row.empty()) continue;
-        Real highest = row[0];
-        for (const Real z : row) highest = z > highest ? z : highest;
-        Real sum = 0;
-        for (Real& z : row) {
-            z = std::exp(z - highest);
-            sum += z;
-        }
-        for (Real& z : row) z /= sum;
-    }
+void softmax_row(std::span<Real> row) {
+    if (row.empty()) return;
+    const Real highest = detail::row_max(row.data(), row.size());
+    const Real sum = detail::row_exp(row.data(), Real(1), -highest, row.size());
+    const Real share = Real(1) / sum;
+    for (Real& z : row) z *= share;
 }
 
-/// d loss / d probabilities `[T, n]` becomes d loss / d logits, in place:
-/// p_i (g_i - sum_j p_j g_j). Throws argument_error where the shapes differ.
+/// d loss / d probabilities `[n]` becomes d loss / d logits, in place: p_i (g_i - sum_j p_j g_j).
+template <class Real>
+void softmax_backward_row(std::span<const Real> probabilities, std::span<Real> gradient) {
+    const std::size_t n = probabilities.size();
+    const Real mean = detail::row_dot(probabilities.data(), gradient.data(), n);
+    for (std::size_t i = 0; i < n; ++i) gradient[i] = probabilities[i] * (gradient[i] - mean);
+}
+
+/// `softmax_row` on each row of `[T, n]`.
+template <class Real>
+void softmax_rows(matrix_view<Real> logits) {
+    for (std::size_t t = 0; t < logits.rows; ++t) softmax_row(logits.row(t));
+}
+
+/// `softmax_backward_row` on each row of `[T, n]`. Throws argument_error where the shapes differ.
 template <class Real>
 void softmax_backward(std::type_identity_t<matrix_view<const Real>> probabilities,
                       matrix_view<Real> gradient) {
     detail::check_shape("softmax_backward", "gradient", gradient, probabilities.rows,
                         probabilities.cols);
-    for (std::size_t t = 0; t < gradient.rows; ++t) {
-        const auto p = probabilities.row(t);
-        const auto g = gradient.row(t);
-        Real mean = 0;
-        for (std::size_t i = 0; i < p.size(); ++i) mean += p[i] * g[i];
-        for (std::size_t i = 0; i < p.size(); ++i) g[i] = p[i] * (g[i] - mean);
-    }
+    for (std::size_t t = 0; t < gradient.rows; ++t)
+        softmax_backward_row<Real>(probabilities.row(t), gradient.row(t));
 }
 
 /// Where each row of logits `[T, n]` is largest, the lowest expert id among equals. Throws
 /// argument_error where a logit is NaN or infinite, naming the token and `rank`.
 template <class Real>
 std::vector<expert_id> top1(matrix_view<Real> logits, rank_id rank = no_rank) {
-    using detail::concat;
     if (logits.rows != 0 && logits.cols == 0)
         detail::throw_argument("route", "logits", "at least one column", "none", rank);
     std::vector<expert_id> chosen(logits.rows);
     for (std::size_t t = 0; t < logits.rows; ++t) {
-        const auto row = logits.row(t);
-        std::size_t best = 0;
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            const auto z = row[i];
-            if (!(z - z == 0))
-                detail::throw_argument("route", concat("logits of token ", t), "finite numbers",
-                                       z != z ? "nan" : z > 0 ? "inf" : "-inf", rank);
-            if (z > row[best]) best = i;
-        }
-        chosen[t] = static_cast<expert_id>(best);
+        const std::span<const Real> row = logits.row(t);
+        detail::check_logits(row, t, rank);
+        chosen[t] = top_1(row);
     }
     return chosen;
 }

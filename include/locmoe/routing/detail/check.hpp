@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "locmoe/core/error.hpp"
+#include "locmoe/routing/detail/row_exp.hpp"
 #include "locmoe/routing/routing.hpp"
 
 namespace locmoe::detail {
@@ -32,6 +34,28 @@ inline void check_context(std::string_view function, std::size_t experts,
     if (where.rank < 0 || static_cast<std::size_t>(where.rank) >= where.nodes.rank_count())
         throw_argument(function, "where.rank", concat("0 to ", where.nodes.rank_count() - 1),
                        concat(where.rank));
+}
+
+/// Throws argument_error where one of a token's logits is NaN or infinite.
+template <class Real>
+void check_logits(std::span<const Real> row, std::size_t token, rank_id rank) {
+    if (row_is_finite(row.data(), row.size())) return;
+    for (const Real z : row)
+        if (!(z - z == 0))
+            throw_argument("route", concat("logits of token ", token), "finite numbers",
+                           z != z ? "nan" : z > 0 ? "inf" : "-inf", rank);
+}
+
+/// The domain of a token. Throws argument_error unless `where` has one, 0 to `domains` - 1.
+inline std::size_t domain_of(std::size_t token, std::size_t domains, const route_context& where) {
+    if (token >= where.domains.size())
+        throw_argument("route", "where.domains", concat("a domain for token ", token),
+                       concat(where.domains.size(), " domains"), where.rank);
+    const auto domain = where.domains[token];
+    if (domain < 0 || static_cast<std::size_t>(domain) >= domains)
+        throw_argument("route", concat("domain of token ", token), concat("0 to ", domains - 1),
+                       concat(domain), where.rank);
+    return static_cast<std::size_t>(domain);
 }
 
 }  // namespace locmoe::detail

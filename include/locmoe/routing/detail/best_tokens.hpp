@@ -1,0 +1,28 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+
+namespace locmoe::detail {
+
+/// What stands for one expert's slots: a token, or a (token, slot) pair, by its place in the batch.
+template <class Real>
+struct candidate {
+    Real value;
+    std::size_t place;
+};
+
+/// Moves the `count` best to the front, in no order among themselves: the largest values, of equals
+/// the first places. Linear in the number of candidates.
+template <class Real>
+void best_first(std::span<candidate<Real>> candidates, std::size_t count) {
+    if (count == 0 || count >= candidates.size()) return;
+    std::nth_element(candidates.begin(),
+                     candidates.begin() + static_cast<std::ptrdiff_t>(count - 1), candidates.end(),
+                     [](const candidate<Real>& a, const candidate<Real>& b) {
+                         return a.value != b.value ? a.value > b.value : a.place < b.place;
+                     });
+}
+
+}  // namespace locmoe::detail

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <utility>
+
+#include "locmoe/core/error.hpp"
+#include "locmoe/core/ids.hpp"
+#include "locmoe/routing/expert_groups.hpp"
+#include "locmoe/routing/scored_router.hpp"
+#include "locmoe/routing/top_k.hpp"
+#include "locmoe/routing/weighting.hpp"
+
+namespace locmoe {
+
+/// What a group of experts is worth to a token: the sum of its best scores, bias included.
+enum class group_score : std::uint8_t {
+    best,               ///< the one best: DeepSeek-V2; vLLM without a bias
+    best_two,           ///< DeepSeek-V3, torchtitan, vLLM with a bias
+    best_k_over_limit,  ///< k / M, at least one: Megatron
+    all,                ///< Hetu
+};
+
+/// How the experts that a token may go to are narrowed down before the choice.
+struct group_limit {
+    std::size_t limit = 1;  ///< M, the groups a token may reach; as many as there are: no limit
+    group_score score = group_score::best_two;
+};
+
+/// Bias steers the choice and nothing else: the k best of score plus bias, weighted by the scores
+/// alone. First the M best groups (of equals the lowest), then the k best experts in them (of
+/// equals the lowest): experts elsewhere count as minus infinity, never as 0, which a biased score
+/// can fall below. Where M groups hold fewer than k experts the last slots stay `no_expert`.
+class group_limited_choice : public weighting {
+  public:
+    static constexpr choice_input input = choice_input::scores;
+
+    /// `bias` `[n]`, the caller's, who may change it between batches but not move it; empty: none.
+    /// Throws argument_error unless there is one bias an expert and M is at least 1.
+    group_limited_choice(std::size_t k, weighting weights, expert_groups groups, group_limit limit,
+                         std::span<const float> bias = {})
+        : weighting(weights), k_(k), groups_(std::move(groups)), limit_(limit), bias_(bias) {
+        using detail::concat;
+        if (limit.limit == 0)
+            detail::throw_argument("group_limited_choice", "limit", "at least one group", "0");
+        if (!bias.empty() && bias.size() != groups_.expert_count())
+            detail::throw_argument("group_limited_choice", "bias",
+                                   concat("n = ", groups_.expert_count(), " numbers"),
+                                   concat(bias.size()));
+    }
+
+    std::size_t choice_count() const noexcept { return k_; }
+    const expert_groups& groups() const noexcept { return groups_; }
+
+    template <class Real>
+    void choose(std::span<const Real> scores, const token_place<Real>& place,
+                std::span<expert_id> chosen) const {
+        const std::size_t n = scores.size(), count = groups_.group_count();
+        const bool limited = limit_.limit < count;
+        if (bias_.empty() && !limited) return top_k(scores, chosen);
+        const std::span<Real> steered = place.scratch.first(n);
+        for (std::size_t i = 0; i < n; ++i)
+            steered[i] = scores[i] + (bias_.empty() ? Real(0) : static_cast<Real>(bias_[i]));
+        if (limited) {
+            const std::span<Real> value = place.scratch.subspan(n, count);
+            for (std::size_t g = 0; g < count; ++g)
+                value[g] = value_of<Real>(groups_.experts_of(g), steered, place.scratch.last(n));
+            for (std::size_t g = 0; g < count; ++g) {
+                // Its place among the groups by counting, which no branch has to guess.
+                std::size_t better = 0;
+                for (std::size_t h = 0; h < g; ++h) better += value[h] >= value[g];
+                for (std::size_t h = g + 1; h < count; ++h) better += value[h] > value[g];
+                const Real most = better < limit_.limit ? std::numeric_limits<Real>::infinity()
+                                                        : -std::numeric_limits<Real>::infinity();
+                for (const expert_id e : groups_.experts_of(g)) {
+                    Real& s = steered[static_cast<std::size_t>(e)];
+                    s = s < most ? s : most;
+                }
+            }
+        }
+        top_k(std::span<const Real>(steered), chosen);
+    }
+
+  private:
+    template <class Real>
+    Real value_of(std::span<const expert_id> experts, std::span<const Real> steered,
+                  std::span<Real> best) const {
+        const std::size_t wanted = counted_experts();
+        if (wanted <= 2) {  // without branches, for these are what nearly everybody uses
+            Real first = -std::numeric_limits<Real>::infinity(), second = first;
+            for (const expert_id e : experts) {
+                const Real s = steered[static_cast<std::size_t>(e)];
+                const Real lesser = s < first ? s : first;
+                first = s > first ? s : first;
+                second = lesser > second ? lesser : second;
+            }
+            return wanted == 1 || experts.size() == 1 ? first : first + second;
+        }
+        std::size_t count = 0;
+        for (const expert_id e : experts) {  // the best so far, largest first
+            const Real s = steered[static_cast<std::size_t>(e)];
+            if (count == wanted && !(s > best[count - 1])) continue;
+            std::size_t place = count < wanted ? count++ : wanted - 1;
+            for (; place > 0 && s > best[place - 1]; --place) best[place] = best[place - 1];
+            best[place] = s;
+        }
+        Real sum = 0;
+        for (std::size_t i = 0; i < count; ++i) sum += best[i];
+        return sum;
+    }
+
+    std::size_t counted_experts() const {
+        switch (limit_.score) {
+            case group_score::best: return 1;
+            case group_score::best_two: return 2;
+            case group_score::best_k_over_limit: return k_ > limit_.limit ? k_ / limit_.limit : 1;
+            case group_score::all: break;
+        }
+        return groups_.expert_count();
+    }
+
+    std::size_t k_;
+    expert_groups groups_;
+    group_limit limit_;
+    std::span<const float> bias_;
+};
+
+/// The same with the nodes that hold experts as groups, from topology and placement, however
+/// uneven: no token reaches more than M nodes (DeepSeek-V3, section 2.1.2, node-limited routing).
+class node_limited_choice : public weighting {
+  public:
+    static constexpr choice_input input = choice_input::scores;
+
+    node_limited_choice(std::size_t k, weighting weights, group_limit limit,
+                        std::span<const float> bias = {})
+        : weighting(weights), k_(k), limit_(limit), bias_(bias) {}
+
+    std::size_t choice_count() const noexcept { return k_; }
+
+    group_limited_choice at(const route_context& where) const {
+        return {k_, *this, expert_groups::by_node(where), limit_, bias_};
+    }
+
+  private:
+    std::size_t k_;
+    group_limit limit_;
+    std::span<const float> bias_;
+};
+
+}  // namespace locmoe

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "locmoe/core/ids.hpp"
+#include "locmoe/routing/scored_router.hpp"
+#include "locmoe/routing/top_k.hpp"
+#include "locmoe/routing/weighting.hpp"
+
+namespace locmoe {
+
+/// The k largest logits, of equals the lowest expert. Every score function here grows with the
+/// logit, so that these are the k best scores too, told apart even where the scores underflow.
+class top_k_choice : public weighting {
+  public:
+    static constexpr choice_input input = choice_input::logits;
+
+    explicit top_k_choice(std::size_t k, weighting weights = {}) : weighting(weights), k_(k) {}
+
+    std::size_t choice_count() const noexcept { return k_; }
+
+    template <class Real>
+    void choose(std::span<const Real> logits, const token_place<Real>&,
+                std::span<expert_id> chosen) const {
+        if (k_ == 1)
+            chosen[0] = top_1(logits);
+        else
+            top_k(logits, chosen);
+    }
+
+  private:
+    std::size_t k_;
+};
+
+}  // namespace locmoe

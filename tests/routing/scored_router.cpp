@@ -1,0 +1,148 @@
+#include "locmoe/routing/scored_router.hpp"
+
+#include <vector>
+
+#include "locmoe/routing/balanced_router.hpp"
+#include "locmoe/routing/base_router.hpp"
+#include "locmoe/routing/bias_balanced_router.hpp"
+#include "locmoe/routing/dense_router.hpp"
+#include "locmoe/routing/domain_locmoe_router.hpp"
+#include "locmoe/routing/expert_choice_router.hpp"
+#include "locmoe/routing/group_limited_router.hpp"
+#include "locmoe/routing/gshard_router.hpp"
+#include "locmoe/routing/logits_gate.hpp"
+#include "locmoe/routing/noisy_top_k_router.hpp"
+#include "locmoe/routing/random_router.hpp"
+#include "locmoe/routing/resonance_router.hpp"
+#include "locmoe/routing/rre_router.hpp"
+#include "locmoe/routing/sinkhorn_router.hpp"
+#include "locmoe/routing/stable_moe_router.hpp"
+#include "locmoe/routing/top_k_router.hpp"
+#include "locmoe/routing/x_moe_router.hpp"
+
+#include "catch.hpp"
+#include "routing/router_laws.hpp"
+
+namespace {
+
+using namespace routing_test;
+using namespace locmoe;
+using gate = logits_gate<double>;
+using view = matrix_view<const double>;
+
+// The least choices, of a token's and of a batch's experts.
+struct last_expert : weighting {
+    static constexpr choice_input input = choice_input::scores;
+    std::size_t choice_count() const { return 1; }
+    void choose(std::span<const double> row, const token_place<double>&,
+                std::span<expert_id> chosen) const {
+        chosen[0] = expert_id(row.size() - 1);
+    }
+};
+
+struct token_after_token : weighting {
+    static constexpr choice_input input = choice_input::logits;
+    void choose(matrix_view<const double> table, const route_context&,
+                basic_routing<double>& decided) const {
+        decided.choice_count = 1;
+        decided.chosen.clear();
+        for (std::size_t t = 0; t < table.rows; ++t)
+            decided.chosen.push_back(expert_id(t % table.cols));
+    }
+};
+
+struct without_input : weighting {
+    std::size_t choice_count() const { return 1; }
+    void choose(std::span<const double>, const token_place<double>&, std::span<expert_id>) const {}
+};
+
+struct without_weights {
+    [[maybe_unused]] static constexpr choice_input input = choice_input::scores;
+    std::size_t choice_count() const { return 1; }
+    void choose(std::span<const double>, const token_place<double>&, std::span<expert_id>) const {}
+};
+
+}  // namespace
+
+TEST_CASE("a choice is of one row or of the whole batch, and near-misses are neither") {
+    STATIC_REQUIRE(row_choice<last_expert, double>);
+    STATIC_REQUIRE_FALSE(batch_choice<last_expert, double>);
+    STATIC_REQUIRE(batch_choice<token_after_token, double>);
+    STATIC_REQUIRE_FALSE(row_choice<token_after_token, double>);
+    STATIC_REQUIRE_FALSE(row_choice<last_expert, float>);
+    STATIC_REQUIRE_FALSE(row_choice<without_input, double>);
+    STATIC_REQUIRE_FALSE(row_choice<without_weights, double>);
+    STATIC_REQUIRE(weight_rule<weighting, float>);
+    STATIC_REQUIRE_FALSE(weight_rule<without_weights, double>);
+}
+
+TEST_CASE("a choice of one's own makes a router that keeps the laws") {
+    check_laws(scored_router<gate, softmax_score, last_expert>(gate(5), last_expert{}));
+    check_laws(
+        scored_router<gate, sigmoid_score, last_expert>(gate(5), last_expert{}, {.locality = {}}));
+    check_laws(scored_router<gate, softmax_score, token_after_token>(gate(5), token_after_token{}));
+}
+
+TEST_CASE("every policy is a trainable router") {
+    STATIC_REQUIRE(trainable_router<top_k_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<gshard_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<noisy_top_k_router<double>, view>);
+    STATIC_REQUIRE(trainable_router<bias_balanced_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<group_limited_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<node_limited_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<expert_choice_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<rre_router<double>, view>);
+    STATIC_REQUIRE(trainable_router<domain_locmoe_router<double>, view>);
+    STATIC_REQUIRE(trainable_router<resonance_router<double>, view>);
+    STATIC_REQUIRE(trainable_router<base_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<sinkhorn_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<x_moe_router<double>, view>);
+    STATIC_REQUIRE(trainable_router<stable_moe_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<dense_router<gate>, view>);
+    STATIC_REQUIRE(trainable_router<random_router<double>, view>);
+    STATIC_REQUIRE(trainable_router<balanced_router<double>, view>);
+}
+
+TEST_CASE("routing into an earlier batch's memory gives the same, whatever was there") {
+    const job here(6);
+    const top_k_router router(gate(6));
+    const expert_choice_router by_experts(gate(6));
+    const auto many = numbers(40 * 6, 1), few = numbers(7 * 6, 2);
+    const auto check = [&](const auto& r) {
+        basic_routing<double> reused;
+        for (const auto* z : {&many, &few, &many}) {
+            r.route_into(as_matrix(*z, 6), here.where(), reused);
+            const auto fresh = route_logits(r, *z, here.where());
+            CHECK(reused.token_count == fresh.token_count);
+            CHECK(reused.choice_count == fresh.choice_count);
+            CHECK(reused.chosen == fresh.chosen);
+            CHECK(reused.weights == fresh.weights);
+            CHECK(reused.probabilities == fresh.probabilities);
+        }
+    };
+    check(router);
+    check(by_experts);
+}
+
+TEST_CASE("a router refuses gradients and routings of another shape") {
+    const job here(4);
+    const top_k_router router(gate(4));
+    const auto z = numbers(5 * 4, 3), c = numbers(10, 4);
+    doubles grad(20);
+    auto decided = route_logits(router, z, here.where());
+    const std::vector<std::int64_t> load(4, 2);
+    const auto backward = [&](const basic_routing<double>& d, std::size_t columns) {
+        router.backward(as_matrix(z, 4), d, load, here.where(),
+                        {{c.data(), 5, columns}, 1, as_matrix(grad, 4), {}});
+    };
+    CHECK_NOTHROW(backward(decided, 2));
+    CHECK_THROWS_AS(backward(decided, 1), argument_error);
+    auto bad = decided;
+    bad.choice_count = 1;
+    CHECK_THROWS_WITH(backward(bad, 2),
+                      "locmoe: backward: decided.choice_count on rank 1: expected 2, got 1");
+    bad = decided;
+    bad.chosen[3] = 4;
+    CHECK_THROWS_WITH(backward(bad, 2),
+                      "locmoe: backward: expert of token 1 on rank 1: expected 0 to 3, got 4");
+}
