@@ -72,7 +72,7 @@ TEST_CASE("switch with jitter has exact gradients") {
           quiet.route(as_matrix(x, 10), where).weights);
 }
 
-TEST_CASE("jitter refuses an epsilon that is not in [0, 1)") {
+TEST_CASE("jitter refuses an epsilon below 0 or from 1 on") {
     for (const double epsilon : {-0.1, 1.0, std::nan("")})
         CHECK_THROWS_AS(over_logits(logits_gate<double>(8), {epsilon, 0}), locmoe::argument_error);
 }
