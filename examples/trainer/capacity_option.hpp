@@ -12,7 +12,6 @@
 #include "locmoe/capacity/capacity_schedule.hpp"
 #include "locmoe/capacity/drop_rate_capacity.hpp"
 #include "locmoe/capacity/locmoe_capacity.hpp"
-#include "locmoe/core/error.hpp"
 
 namespace trainer {
 
@@ -23,6 +22,7 @@ class any_capacity {
         std::variant<locmoe::fixed_capacity, locmoe::unlimited_capacity, locmoe::locmoe_capacity,
                      locmoe::adaptive_capacity, locmoe::drop_rate_capacity>;
 
+    any_capacity() : which_(locmoe::fixed_capacity(1.25)) {}
     any_capacity(schedule which) : which_(std::move(which)) {}
 
     std::optional<std::int64_t> capacity(const locmoe::capacity_demand& demand) const {
@@ -44,24 +44,24 @@ class any_capacity {
 static_assert(locmoe::capacity_schedule<any_capacity>);
 
 /// The schedule that `--capacity` names: factor:F, locmoe, adaptive, drop-rate:R or none. Throws
-/// argument_error for anything else, naming the option and what it takes.
+/// std::invalid_argument for anything else, naming the option and what it takes.
 inline any_capacity parse_capacity(const std::string& spec, std::size_t hidden_size) {
     const auto wrong = [&](const std::string& expected) {
-        locmoe::detail::throw_argument("locmoe_train", "--capacity", expected, '"' + spec + '"');
+        throw std::invalid_argument("--capacity: expected " + expected + ", got \"" + spec + '"');
     };
     const std::size_t colon = spec.find(':');
     const std::string name = spec.substr(0, colon);
     const auto number = [&](const char* expected, double least, double most) {
         if (colon != std::string::npos) {
-            const std::string text = spec.substr(colon + 1);
+            const std::string digits = spec.substr(colon + 1);
             std::size_t used = 0;
             double value = 0;
             try {
-                value = std::stod(text, &used);
+                value = std::stod(digits, &used);
             } catch (const std::logic_error&) {  // no number, or one that no double holds
                 used = 0;
             }
-            if (used != 0 && used == text.size() && value >= least && value <= most) return value;
+            if (used != 0 && used == digits.size() && value >= least && value <= most) return value;
         }
         wrong(expected);
         return 0.0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -10,23 +11,54 @@
 #include <variant>
 #include <vector>
 
+#include "locmoe/capacity/measure_delta.hpp"
+#include "locmoe/routing/base_router.hpp"
+#include "locmoe/routing/bias_balanced_router.hpp"
+#include "locmoe/routing/dense_gate.hpp"
+#include "locmoe/routing/dense_router.hpp"
+#include "locmoe/routing/expert_bias.hpp"
+#include "locmoe/routing/expert_choice_router.hpp"
+#include "locmoe/routing/group_limited_router.hpp"
+#include "locmoe/routing/gshard_router.hpp"
 #include "locmoe/routing/hash_router.hpp"
 #include "locmoe/routing/locmoe_router.hpp"
+#include "locmoe/routing/noisy_top_k_router.hpp"
+#include "locmoe/routing/resonance_router.hpp"
+#include "locmoe/routing/sinkhorn_router.hpp"
 #include "locmoe/routing/switch_router.hpp"
+#include "locmoe/routing/top_k_router.hpp"
+#include "locmoe/routing/x_moe_router.hpp"
 
 #include "parameter.hpp"
 
 namespace trainer {
 
-enum class router_kind { hash, switch_, locmoe };
+enum class router_kind {
+    hash,
+    switch_,
+    locmoe,
+    top_k,
+    gshard,
+    noisy_top_k,
+    bias_balanced,
+    group_limited,
+    node_limited,
+    expert_choice,
+    resonance,
+    base,
+    sinkhorn,
+    x_moe,
+    dense
+};
+
+/// By name, in the order of their kinds.
+inline constexpr std::array router_names = {
+    "hash",        "switch",        "locmoe",        "top_k",        "gshard",
+    "noisy_top_k", "bias_balanced", "group_limited", "node_limited", "expert_choice",
+    "resonance",   "base",          "sinkhorn",      "x_moe",        "dense"};
 
 constexpr const char* router_name(router_kind kind) {
-    switch (kind) {
-        case router_kind::hash: return "hash";
-        case router_kind::switch_: return "switch";
-        case router_kind::locmoe: return "locmoe";
-    }
-    return "unknown";
+    return router_names[static_cast<std::size_t>(kind)];
 }
 
 /// What the routers of a model are made from.
@@ -34,12 +66,15 @@ struct router_options {
     router_kind kind = router_kind::locmoe;
     std::size_t experts = 8;
     std::span<const std::int64_t> byte_counts = {};  ///< [256], of the training text; hash only
-    double alpha = 0.1;                              ///< auxiliary loss
-    double mu = 0.1;                                 ///< locality loss
-    double epsilon = 0.1;                            ///< share of tokens that may leave their node
+    double alpha = 0.03;                             ///< auxiliary loss, where the router has one
+    double mu = 0.1;                                 ///< locality loss; LocMoE and resonance
+    double epsilon = 0.1;    ///< share of tokens that may leave their node, likewise
+    std::uint64_t seed = 1;  ///< of the routers that draw
 };
 
-/// One MoE layer's router, with the gate's weights where it has any.
+/// One MoE layer's router, with the gate's weights where it has any. Those that choose several
+/// experts choose two, out of all but for the limits in their names: `dense` alone takes all, and
+/// expert choice as many as come to one a token.
 template <class Scalar>
 class layer_router {
   public:
@@ -47,13 +82,11 @@ class layer_router {
 
     layer_router(const std::string& name, std::size_t width, const router_options& options,
                  std::uint64_t seed)
-        : gate_(options.kind == router_kind::switch_
-                    ? std::optional(
-                          parameter<Scalar>::normal(name + ".gate", options.experts, width,
-                                                    gate_deviation(options.experts, width), seed))
-                    : std::nullopt),
+        : kind_(options.kind),
+          gate_(make_gate(name + ".gate", width, options, seed)),
+          bias_(options.kind == router_kind::bias_balanced ? options.experts : 0, 0.0f),
           policy_(make(options)) {}
-    layer_router(const layer_router&) = delete;  // the policy looks at the gate
+    layer_router(const layer_router&) = delete;  // the policy looks at the gate and the bias
     layer_router& operator=(const layer_router&) = delete;
 
     routing route(matrix_view<const Scalar> tokens, const locmoe::route_context& where) const {
@@ -80,35 +113,122 @@ class layer_router {
                    policy_);
     }
 
+    /// What a router does once a step besides following its gradient. `load` [n], of all ranks.
+    void end_step(std::span<const std::int64_t> load) {
+        if (!bias_.empty()) locmoe::update_bias(bias_, load, {.rate = 0.01});
+    }
+
+    /// The angles between every seventh token, from the given one on, and the gating weights of its
+    /// experts. No pairs where the router has no such weights.
+    locmoe::delta_sketch measure_delta(matrix_view<const Scalar> tokens, const routing& decided,
+                                       std::size_t first) const {
+        const locmoe::delta_sampling some{.every = 7, .first = first % 7};
+        switch (kind_) {
+            case router_kind::hash:
+            case router_kind::noisy_top_k:
+            case router_kind::x_moe: return {};
+            case router_kind::locmoe:
+            case router_kind::resonance:
+                return locmoe::measure_grap_delta(tokens, decided.expert_count, decided.chosen,
+                                                  some)
+                    .sketch;
+            default:
+                return locmoe::measure_delta(tokens, in(gate_->value), decided.chosen, some).sketch;
+        }
+    }
+
     void list(std::vector<parameter<Scalar>*>& to) {
         if (gate_) to.push_back(&*gate_);
     }
 
   private:
-    using policy = std::variant<locmoe::hash_router<Scalar>, locmoe::switch_router<Scalar>,
-                                locmoe::locmoe_router<Scalar>>;
+    using dense_gate = locmoe::dense_gate<Scalar>;
+    using policy = std::variant<
+        locmoe::hash_router<Scalar>, locmoe::switch_router<Scalar>, locmoe::locmoe_router<Scalar>,
+        locmoe::top_k_router<dense_gate>, locmoe::gshard_router<dense_gate>,
+        locmoe::noisy_top_k_router<Scalar>, locmoe::bias_balanced_router<dense_gate>,
+        locmoe::group_limited_router<dense_gate>, locmoe::node_limited_router<dense_gate>,
+        locmoe::expert_choice_router<dense_gate>, locmoe::resonance_router<Scalar>,
+        locmoe::base_router<dense_gate>, locmoe::sinkhorn_router<dense_gate>,
+        locmoe::x_moe_router<Scalar>, locmoe::dense_router<dense_gate>>;
 
-    // GrAP's weights, n / d on d / n columns, have the norm sqrt(n / d): so has a vector of d
-    // normal numbers of this deviation, and both routers start from logits of one size.
-    static double gate_deviation(std::size_t experts, std::size_t width) {
-        return std::sqrt(static_cast<double>(experts)) / static_cast<double>(width);
+    static std::size_t reduced_width(std::size_t experts) { return experts > 3 ? experts / 2 : 2; }
+
+    static std::optional<parameter<Scalar>> make_gate(const std::string& name, std::size_t width,
+                                                      const router_options& options,
+                                                      std::uint64_t seed) {
+        const std::size_t n = options.experts;
+        // GrAP's weights, n / d on d / n columns, have the norm sqrt(n / d): so has a vector of d
+        // normal numbers of this deviation, and all routers start from logits of one size.
+        const double deviation = std::sqrt(static_cast<double>(n)) / static_cast<double>(width);
+        switch (options.kind) {
+            case router_kind::hash:
+            case router_kind::locmoe:
+            case router_kind::resonance: return std::nullopt;
+            case router_kind::noisy_top_k:
+                return parameter<Scalar>::normal(name, 2 * n, width, deviation, seed);
+            case router_kind::x_moe: {
+                const std::size_t r = reduced_width(n);
+                auto row = parameter<Scalar>::normal(
+                    name, 1, locmoe::cosine_gate<Scalar>::parameter_count(width, n, r),
+                    1 / std::sqrt(static_cast<double>(width)), seed);
+                row.values().back() = static_cast<Scalar>(std::log(1 / 0.3));  // the temperature
+                return row;
+            }
+            default: return parameter<Scalar>::normal(name, n, width, deviation, seed);
+        }
     }
 
     policy make(const router_options& options) const {
+        using namespace locmoe;
+        const std::size_t n = options.experts, k = n < 2 ? 1 : 2;
+        const auxiliary_options balance{options.alpha};
+        const locality_options local{options.mu, options.epsilon};
+        const own_loss_options losses{.auxiliary = balance};
+        const auto dense = [&] { return dense_gate(in(gate_->value)); };
         switch (options.kind) {
-            case router_kind::hash:
-                return locmoe::hash_router<Scalar>::balanced(options.byte_counts, options.experts);
+            case router_kind::hash: return hash_router<Scalar>::balanced(options.byte_counts, n);
             case router_kind::switch_:
-                return locmoe::switch_router<Scalar>(in(gate_->value),
-                                                     {.gate = {}, .auxiliary = {options.alpha}});
+                return switch_router<Scalar>(in(gate_->value), {.auxiliary = balance});
             case router_kind::locmoe: break;
+            case router_kind::top_k:
+                return top_k_router<dense_gate>(dense(), {.k = k, .losses = losses});
+            case router_kind::gshard:
+                return gshard_router<dense_gate>(dense(), {.seed = options.seed, .losses = losses});
+            case router_kind::noisy_top_k:
+                return noisy_top_k_router<Scalar>(in(gate_->value),
+                                                  {.k = k, .seed = options.seed, .losses = losses});
+            case router_kind::bias_balanced:
+                return bias_balanced_router<dense_gate>(
+                    dense(), bias_, {.k = k, .limit = {.limit = 1, .score = group_score::best}});
+            case router_kind::group_limited:
+                return group_limited_router<dense_gate>(
+                    dense(), {.k = k,
+                              .groups = n < 4 ? 1 : n / 2,
+                              .limit = {.limit = 1, .score = group_score::best},
+                              .losses = losses});
+            case router_kind::node_limited:
+                return node_limited_router<dense_gate>(
+                    dense(),
+                    {.k = k, .limit = {.limit = 1, .score = group_score::best}, .losses = losses});
+            case router_kind::expert_choice:
+                return expert_choice_router<dense_gate>(dense(), {.capacity_factor = 1});
+            case router_kind::resonance:
+                return resonance_router<Scalar>(
+                    n, {.max_choices = k, .losses = {.auxiliary = balance, .locality = local}});
+            case router_kind::base: return base_router<dense_gate>(dense());
+            case router_kind::sinkhorn: return sinkhorn_router<dense_gate>(dense());
+            case router_kind::x_moe:
+                return x_moe_router<Scalar>(in(gate_->value), n, reduced_width(n),
+                                            {.losses = losses});
+            case router_kind::dense: return dense_router<dense_gate>(dense());
         }
-        return locmoe::locmoe_router<Scalar>(
-            options.experts,
-            {.auxiliary = {options.alpha}, .locality = {options.mu, options.epsilon}});
+        return locmoe_router<Scalar>(n, {.auxiliary = balance, .locality = local});
     }
 
-    std::optional<parameter<Scalar>> gate_;  // [n, d]
+    router_kind kind_;
+    std::optional<parameter<Scalar>> gate_;  // [n, d], or as the gate has it
+    std::vector<float> bias_;                // [n], or none
     policy policy_;
 };
 

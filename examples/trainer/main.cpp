@@ -14,6 +14,9 @@
 #include "progress.hpp"
 #include "report.hpp"
 #include "training.hpp"
+#if LOCMOE_TRAINER_WITH_BOOST_MATH
+#include "capacity_plot.hpp"
+#endif
 #if LOCMOE_TRAINER_WITH_MPI
 #include <boost/mpi.hpp>
 
@@ -47,10 +50,9 @@ run_report begin(const options& o, const corpus& read) {
     const training_options& t = o.training;
     std::printf(
         "%zu ranks on %zu nodes (%s), %zu experts, %zu layers of width %zu, %s shards, capacity "
-        "factor %s\n",
+        "%s\n",
         o.nodes * o.ranks_per_node, o.nodes, o.backend.c_str(), t.shape.experts, t.shape.layers,
-        t.shape.width, t.shuffled ? "shuffled" : "by-domain",
-        t.capacity_factor ? std::to_string(*t.capacity_factor).substr(0, 4).c_str() : "none");
+        t.shape.width, t.shuffled ? "shuffled" : "by-domain", o.capacity.c_str());
     std::printf("%zu steps of %zu bytes for each router\n", t.steps,
                 o.nodes * o.ranks_per_node * t.sequences * t.shape.context);
     for (const domain& d : read.domains) {
@@ -90,6 +92,12 @@ void run_rank(Backend& backend, const options& o, const corpus& read, run_report
 void finish(const options& o, const run_report& report) {
     print_table(report);
     if (!o.json.empty()) write_json(report, o.json);
+#if LOCMOE_TRAINER_WITH_BOOST_MATH
+    if (!o.capacity_report.empty()) {
+        const router_report& last = report.routers.back();
+        report_capacity(last.name, last.last, o.training.shape, o.capacity_report);
+    }
+#endif
 }
 
 int train_in_process(const options& o) {

@@ -8,13 +8,16 @@
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
-#include "locmoe/capacity/capacity_factor.hpp"
+#include "locmoe/capacity/capacity_schedule.hpp"
+#include "locmoe/capacity/delta_sketch.hpp"
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 
+#include "capacity_option.hpp"
 #include "feed_forward.hpp"
 #include "layer_router.hpp"
+#include "measured_step.hpp"
 #include "model.hpp"
 #include "step_clock.hpp"
 
@@ -26,10 +29,12 @@ struct moe_statistics {
     std::int64_t chosen = 0;
     std::int64_t dropped = 0;
     std::int64_t kept_on_node = 0;  ///< not dropped, and the expert is on the token's own node
+    std::int64_t expert_rows = 0;   ///< that this rank's experts computed, forwards
+    std::int64_t padded_rows = 0;   ///< of all ranks, where every slot were computed, filled or not
     locmoe::traffic sent;           ///< rows, weights and their gradients; no metadata
     std::size_t passes = 0;
-    double load_max_over_mean = 0;         ///< of all ranks' choices, before any drop
-    std::optional<std::int64_t> capacity;  ///< rows an expert takes at most, of the last pass
+    double load_max_over_mean = 0;              ///< of all ranks' choices, before any drop
+    std::optional<std::int64_t> capacity_rows;  ///< an expert takes at most; none: dropless
 };
 
 /// A Mixture-of-Experts layer whose experts are spread over the ranks: routes its rows, plans,
@@ -42,15 +47,19 @@ class expert_parallel_moe {
     struct environment {
         locmoe::executor<Backend>& exchange;
         router_options router;
-        std::optional<double> capacity_factor;
+        any_capacity capacity;  ///< what each layer's own schedule starts from
         bool node_aggregated = false;
+        bool training = true;   ///< false: schedules stand still, and routers draw nothing
+        bool measures = false;  ///< keep what the last layer does
+        std::uint64_t step = 0;
+        measured_step measured = {};
         step_clock clock = {};
         moe_statistics statistics = {};
     };
 
     expert_parallel_moe(const std::string& name, const model_shape& shape, std::uint64_t seed,
                         environment& where)
-        : where_(where), router_(name, shape.width, where.router, seed) {
+        : where_(where), router_(name, shape.width, where.router, seed), capacity_(where.capacity) {
         const auto own = where.exchange.placement().experts_of(where.exchange.backend().rank());
         for (const locmoe::expert_id e : own)
             experts_.push_back(make_expert<Scalar>(name, static_cast<std::size_t>(e), shape, seed));
@@ -60,9 +69,10 @@ class expert_parallel_moe {
                  matrix_view<Scalar> y) {
         auto& exchange = where_.exchange;
         auto& clock = where_.clock;
-        const auto context = exchange.context(ids);
+        const auto context = this->context(ids);
         clock.run(step_part::route, [&] { decided_ = router_.route(x, context); });
         clock.run(step_part::plan, [&] { make_plan(); });
+        if (where_.training) clock.run(step_part::route, [&] { observe(x); });
         clock.run(step_part::route,
                   [&] { own_loss_ = loss_scale_ * router_.loss(decided_, load_, context); });
 
@@ -101,10 +111,11 @@ class expert_parallel_moe {
         clock.run(step_part::exchange,
                   [&] { exchange.dispatch_backward(plan_, grad_in_, grad_x); });
         clock.run(step_part::route, [&] {
-            router_.backward(x, decided_, load_, exchange.context(ids),
+            router_.backward(x, decided_, load_, context(ids),
                              std::span<const Scalar>(grad_weights), loss_scale_, grad_x);
         });
         count_sent();
+        router_.end_step(load_);
     }
 
     /// The router's own loss of the last forward pass: this rank's share of the mean over all
@@ -117,42 +128,76 @@ class expert_parallel_moe {
     }
 
   private:
+    // What is drawn at random follows the row's place in the batch of all ranks, which hold equally
+    // many rows while training.
+    locmoe::route_context context(std::span<const std::int32_t> ids) const {
+        auto c = where_.exchange.context(ids);
+        c.step = where_.step;
+        c.first_token = static_cast<std::uint64_t>(c.rank) * ids.size();
+        c.training = where_.training;
+        return c;
+    }
+
     void make_plan() {
         auto& exchange = where_.exchange;
-        auto& statistics = where_.statistics;
-        const auto scan = exchange.backend().scan_counts(locmoe::count_choices(decided_));
-        load_ = scan.total;
-        std::int64_t all = 0, most = 0;
-        for (const std::int64_t n : load_) {
-            all += n;
-            most = n > most ? n : most;
-        }
-        const auto pairs = static_cast<std::size_t>(all);
-        loss_scale_ = all == 0
+        // one count more than experts: the tokens
+        auto counts = locmoe::count_choices(decided_);
+        const std::size_t experts = counts.size();
+        counts.push_back(static_cast<std::int64_t>(decided_.token_count));
+        auto scan = exchange.backend().scan_counts(counts);
+        const std::int64_t tokens = scan.total.back();
+        load_.assign(scan.total.begin(), scan.total.end() - 1);
+        scan.before.pop_back();
+        loss_scale_ = tokens == 0
                           ? Scalar(0)
-                          : static_cast<Scalar>(decided_.chosen.size()) / static_cast<Scalar>(all);
+                          : static_cast<Scalar>(decided_.token_count) / static_cast<Scalar>(tokens);
 
-        std::optional<std::int64_t> capacity;
-        if (where_.capacity_factor)
-            capacity = static_cast<std::int64_t>(locmoe::capacity_from_factor(
-                *where_.capacity_factor, {pairs, 1, decided_.expert_count}));
+        // Choices rather than tokens times k: not every token fills all its slots.
+        std::int64_t choices = 0;
+        for (const std::int64_t n : load_) choices += n;
+        demand_ = {static_cast<std::size_t>(choices), 1, experts};
+        used_capacity_ = capacity_.capacity(demand_);
         const auto assigned =
-            locmoe::assign(decided_, {.capacity = capacity, .before = scan.before});
+            locmoe::assign(decided_, {.capacity = used_capacity_, .before = scan.before});
         plan_ = where_.node_aggregated ? exchange.plan(assigned, locmoe::node_aggregated{})
                                        : exchange.plan(assigned, locmoe::direct{});
+        count_choices(assigned, counts, choices);
+    }
 
-        const auto self = exchange.backend().rank();
-        statistics.chosen += static_cast<std::int64_t>(decided_.chosen.size());
+    void count_choices(const locmoe::assignment& assigned, std::span<const std::int64_t> own,
+                       std::int64_t all) {
+        auto& exchange = where_.exchange;
+        auto& statistics = where_.statistics;
+        const auto n = static_cast<std::int64_t>(load_.size());
+        std::int64_t most = 0;
+        for (const std::int64_t l : load_) most = l > most ? l : most;
+        for (std::size_t e = 0; e < load_.size(); ++e) statistics.chosen += own[e];
         statistics.dropped += assigned.dropped_count();
         for (const locmoe::expert_id e : plan_.pair_experts)
-            if (exchange.nodes().same_node(self, exchange.placement().rank_of(e)))
+            if (exchange.nodes().same_node(exchange.backend().rank(),
+                                           exchange.placement().rank_of(e)))
                 ++statistics.kept_on_node;
-        statistics.load_max_over_mean += all == 0 ? 1
-                                                  : static_cast<double>(most) *
-                                                        static_cast<double>(load_.size()) /
-                                                        static_cast<double>(all);
+        statistics.expert_rows += static_cast<std::int64_t>(plan_.expert_row_count());
+        statistics.padded_rows += n * used_capacity_.value_or(most);
+        if (used_capacity_)
+            statistics.capacity_rows = statistics.capacity_rows.value_or(0) + *used_capacity_;
+        statistics.load_max_over_mean +=
+            all == 0 ? 1 : static_cast<double>(most * n) / static_cast<double>(all);
         ++statistics.passes;
-        statistics.capacity = capacity;
+    }
+
+    // Shows the schedule what the step did: to all ranks the same.
+    void observe(matrix_view<const Scalar> x) {
+        locmoe::capacity_observation seen{.demand = demand_, .load = load_};
+        locmoe::delta_sketch delta;
+        if (capacity_.wants_delta() || where_.measures) {
+            const auto own = router_.measure_delta(x, decided_, where_.step);
+            delta = locmoe::delta_sketch::from_counts(
+                where_.exchange.backend().scan_counts(own.counts()).total);
+            seen.delta = &delta;
+        }
+        if (where_.measures) where_.measured = {demand_, used_capacity_, load_, delta};
+        capacity_.observe(seen);
     }
 
     // Half of a pass sends rows there and back, and the weights (or their gradients) one way.
@@ -173,9 +218,12 @@ class expert_parallel_moe {
 
     environment& where_;
     layer_router<Scalar> router_;
+    any_capacity capacity_;
     std::vector<feed_forward<Scalar>> experts_;  // this rank's, ascending
     locmoe::basic_routing<Scalar> decided_;
     std::vector<std::int64_t> load_;  // [n], of all ranks
+    locmoe::capacity_demand demand_ = {};
+    std::optional<std::int64_t> used_capacity_;
     locmoe::exchange_plan plan_;
     std::vector<Scalar> row_weights_;
     matrix<Scalar> expert_in_, expert_out_, grad_out_, grad_in_;  // [R, d]

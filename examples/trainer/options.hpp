@@ -6,8 +6,8 @@
 #include <exception>
 #include <fstream>
 #include <optional>
-#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -22,7 +22,9 @@ struct options {
     std::size_t nodes = 2;
     std::size_t ranks_per_node = 2;
     std::string data;
-    std::string json;  ///< empty: none
+    std::string json;             ///< empty: none
+    std::string capacity_report;  ///< empty: none
+    std::string capacity;         ///< as the reader wrote it
     training_options training;
 };
 
@@ -39,7 +41,7 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     options o;
     o.data = data;
     training_options& t = o.training;
-    std::string router = "all", shards = "domain", strategy = "direct", capacity = "1.25";
+    std::string router = "all", shards = "domain", strategy = "direct", capacity = "factor:1.25";
     bool brief = false;
 
     CLI::App app(
@@ -50,8 +52,10 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     app.add_option("--backend", o.backend, "in-process (a thread a rank) or mpi (under mpirun)")
         ->check(CLI::IsMember({"in-process", "mpi"}))
         ->capture_default_str();
-    app.add_option("--router", router, "hash, switch, locmoe or all")
-        ->check(CLI::IsMember({"hash", "switch", "locmoe", "all"}))
+    std::vector<std::string> routers(router_names.begin(), router_names.end());
+    routers.insert(routers.end(), {"all", "every"});
+    app.add_option("--router", router, "one by name; all: hash, switch and locmoe; every: each")
+        ->check(CLI::IsMember(routers))
         ->capture_default_str();
     auto* steps = app.add_option("--steps", t.steps, "training steps for each router")
                       ->check(positive)
@@ -74,9 +78,12 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     app.add_option("--strategy", strategy, "how rows travel: direct or node_aggregated")
         ->check(CLI::IsMember({"direct", "node_aggregated"}))
         ->capture_default_str();
-    app.add_option("--capacity-factor", capacity,
-                   "rows that an expert takes at most, over the even share; or none")
+    app.add_option("--capacity", capacity,
+                   "rows that an expert takes at most: factor:F of the even share, locmoe, "
+                   "adaptive, drop-rate:R, or none")
         ->capture_default_str();
+    app.add_option("--capacity-report", o.capacity_report,
+                   "SVG file for the last router's capacity against its angles; prints them too");
     app.add_option("--json", o.json, "file to write the results to");
     app.add_option("--experts", t.shape.experts, "experts in a layer")
         ->check(positive)
@@ -129,29 +136,32 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
         return wrong(line);
     }
 
-    if (capacity == "none") {
-        t.capacity_factor.reset();
-    } else {
-        try {
-            std::size_t used = 0;
-            t.capacity_factor = std::stod(capacity, &used);
-            if (used != capacity.size() || !(*t.capacity_factor >= 0 && *t.capacity_factor <= 1e6))
-                throw std::invalid_argument(capacity);
-        } catch (const std::exception&) {
-            return wrong("--capacity-factor: expected a number of at least 0, or none, got " +
-                         capacity);
-        }
+    try {
+        t.capacity = parse_capacity(capacity, t.shape.width);
+    } catch (const std::exception& e) {
+        return wrong(e.what());
     }
+    o.capacity = capacity;
     if (t.shape.width % t.shape.heads != 0)
         return wrong("--heads: must divide --width, " + std::to_string(t.shape.width) + ", got " +
                      std::to_string(t.shape.heads));
     if (t.shape.width < t.shape.experts)
         return wrong("--width: at least --experts, " + std::to_string(t.shape.experts) + ", got " +
                      std::to_string(t.shape.width));
-    if (!o.json.empty() && !std::ofstream(o.json, std::ios::app))
-        return wrong("--json: cannot write " + o.json);
-    for (const router_kind kind : {router_kind::hash, router_kind::switch_, router_kind::locmoe})
-        if (router == "all" || router == router_name(kind)) o.routers.push_back(kind);
+    for (const auto& [option, path] :
+         {std::pair("--json: ", o.json), std::pair("--capacity-report: ", o.capacity_report)})
+        if (!path.empty() && !std::ofstream(path, std::ios::app))
+            return wrong(option + ("cannot write " + path));
+#if !LOCMOE_TRAINER_WITH_BOOST_MATH
+    if (!o.capacity_report.empty())
+        return wrong("--capacity-report: this program was built without Boost.Math");
+#endif
+    for (std::size_t i = 0; i < router_names.size(); ++i) {
+        const auto kind = static_cast<router_kind>(i);
+        if (router == "every" || router == router_name(kind) ||
+            (router == "all" && kind <= router_kind::locmoe))
+            o.routers.push_back(kind);
+    }
     if (brief && steps->count() == 0) t.steps /= 10;
     t.node_aggregated = strategy == "node_aggregated";
     t.shuffled = shards == "shuffled";

@@ -11,6 +11,8 @@
 
 #include "locmoe/core/error.hpp"
 
+#include "measured_step.hpp"
+
 namespace trainer {
 
 /// Milliseconds of one training step by part, the mean over steps and ranks.
@@ -20,7 +22,7 @@ struct step_times {
 
 /// What one router's run came to. Traffic is what all ranks together send in one training step:
 /// rows to the experts and back, forwards and backwards, with weights and their gradients, over all
-/// MoE layers. Shares and loads are means over all training steps.
+/// MoE layers. Shares, loads and capacities are means over all training steps.
 struct router_report {
     std::string name;
     double heldout_bits_per_byte = 0;
@@ -32,7 +34,11 @@ struct router_report {
     double dropped_fraction = 0;       ///< of all choices
     double load_max_over_mean = 0;     ///< over the experts, before any drop
     std::optional<double> capacity;  ///< rows an expert takes at most in one layer; none: no limit
+    double expert_tokens_per_step = 0;  ///< rows that the experts compute, forwards
+    double padded_rows_per_step = 0;    ///< rows of all slots, filled or not: what a padded
+                                        ///< exchange would send and compute instead
     step_times step_ms;
+    measured_step last;          ///< of the last MoE layer; for the capacity report alone
     std::vector<double> losses;  ///< bits per byte on the training batch of each step
 };
 
@@ -59,6 +65,8 @@ inline nlohmann::ordered_json to_json(const run_report& report) {
                                   {"load_max_over_mean", r.load_max_over_mean},
                                   {"capacity", r.capacity ? nlohmann::ordered_json(*r.capacity)
                                                           : nlohmann::ordered_json()},
+                                  {"expert_tokens_per_step", r.expert_tokens_per_step},
+                                  {"padded_rows_per_step", r.padded_rows_per_step},
                                   {"step_ms",
                                    {{"route", ms.route},
                                     {"plan", ms.plan},
@@ -80,31 +88,32 @@ inline void write_json(const run_report& report, const std::string& path) {
 }
 
 inline void print_table(const run_report& report) {
-    std::printf("\n%-9s %9s  %12s %12s %7s %8s %7s %8s %8s\n", "router", "held-out", "inter-node",
-                "intra-node", "kept", "dropped", "load", "capacity", "ms a");
-    std::printf("%-9s %9s  %12s %12s %7s %8s %7s %8s %8s\n", "", "bits/byte", "KB (msgs)",
-                "KB (msgs)", "on node", "", "max/mean", "rows", "step");
+    std::printf("\n%-13s %9s  %12s %12s %7s %8s %7s %8s %8s %8s\n", "router", "held-out",
+                "inter-node", "intra-node", "kept", "dropped", "load", "capacity", "expert",
+                "ms a");
+    std::printf("%-13s %9s  %12s %12s %7s %8s %7s %8s %8s %8s\n", "", "bits/byte", "KB (msgs)",
+                "KB (msgs)", "on node", "", "max/mean", "rows", "rows", "step");
     for (const router_report& r : report.routers) {
         const auto sent = [](double bytes, double messages) {
             char line[32];
             std::snprintf(line, sizeof line, "%.0f (%.0f)", bytes / 1e3, messages);
             return std::string(line);
         };
-        std::printf("%-9s %9.4f  %12s %12s %6.1f%% %7.2f%% %8.2f %8s %8.1f\n", r.name.c_str(),
-                    r.heldout_bits_per_byte,
+        std::printf("%-13s %9.4f  %12s %12s %6.1f%% %7.2f%% %8.2f %8s %8.0f %8.1f\n",
+                    r.name.c_str(), r.heldout_bits_per_byte,
                     sent(r.inter_node_bytes_per_step, r.inter_node_messages_per_step).c_str(),
                     sent(r.intra_node_bytes_per_step, r.intra_node_messages_per_step).c_str(),
                     100 * r.kept_on_node_fraction, 100 * r.dropped_fraction, r.load_max_over_mean,
                     r.capacity ? std::to_string(std::llround(*r.capacity)).c_str() : "none",
-                    r.step_ms.total);
+                    r.expert_tokens_per_step, r.step_ms.total);
     }
-    std::printf("%-9s %9.4f  (smoothed trigram counts of the same training text)\n", "order 2",
+    std::printf("%-13s %9.4f  (smoothed trigram counts of the same training text)\n", "order 2",
                 report.order2_bits_per_byte);
 
-    std::printf("\n%-9s %8s %8s %8s %8s %8s %8s\n", "ms a step", "route", "plan", "exchange",
+    std::printf("\n%-13s %8s %8s %8s %8s %8s %8s\n", "ms a step", "route", "plan", "exchange",
                 "expert", "other", "total");
     for (const router_report& r : report.routers)
-        std::printf("%-9s %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f\n", r.name.c_str(), r.step_ms.route,
+        std::printf("%-13s %8.2f %8.2f %8.2f %8.2f %8.2f %8.2f\n", r.name.c_str(), r.step_ms.route,
                     r.step_ms.plan, r.step_ms.exchange, r.step_ms.expert, r.step_ms.other,
                     r.step_ms.total);
 }

@@ -26,11 +26,11 @@ struct training_options {
     std::size_t steps = 1500;
     std::size_t sequences = 8;  ///< a rank and step
     double peak_rate = 3e-3;
-    double alpha = 0.1;    ///< auxiliary loss
+    double alpha = 0.03;   ///< auxiliary loss
     double mu = 0.1;       ///< locality loss
     double epsilon = 0.1;  ///< share of tokens that it lets leave their node
     std::uint64_t seed = 1;
-    std::optional<double> capacity_factor = 1.25;
+    any_capacity capacity;  ///< factor 1.25
     bool node_aggregated = false;
     bool shuffled = false;
 };
@@ -48,8 +48,8 @@ class rank_trainer {
                     locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count())),
           environment_{exchange_,
                        {options.router, options.shape.experts, byte_counts, options.alpha,
-                        options.mu, options.epsilon},
-                       options.capacity_factor,
+                        options.mu, options.epsilon, options.seed},
+                       options.capacity,
                        options.node_aggregated},
           model_(options.shape, options.seed, environment_),
           parameters_(model_.parameters()),
@@ -68,6 +68,8 @@ class rank_trainer {
                           options_.sequences, batch_);
             const auto all_rows = static_cast<double>(ranks * batch_.ids.size());
             clear_gradients(parameters_);
+            environment_.step = steps_done_;
+            environment_.measures = steps_done_ + 1 == options_.steps;
             const double nats =
                 model_.forward(batch_.ids, batch_.targets, static_cast<Scalar>(1 / all_rows));
             model_.backward(batch_.ids);
@@ -87,6 +89,7 @@ class rank_trainer {
             most = std::max(most, windows_of(static_cast<locmoe::rank_id>(r)).size());
         const auto mine = windows_of(backend_.rank());
         double sums[2] = {0, 0};  // nats, bytes
+        environment_.training = false;
         for (std::size_t first = 0; first < most; first += options_.sequences) {
             batch_.clear();
             for (std::size_t i = first; i < std::min(first + options_.sequences, mine.size());
@@ -96,6 +99,7 @@ class rank_trainer {
             }
             sums[0] += model_.forward(batch_.ids, batch_.targets, Scalar(0));
         }
+        environment_.training = true;
         locmoe::all_reduce_sum(backend_, std::span<double>(sums));
         return sums[1] == 0 ? 0 : sums[0] / sums[1] / std::numbers::ln2;
     }
@@ -110,6 +114,7 @@ class rank_trainer {
             shown(s + 1, report.losses.back());
         }
         add_statistics(report);
+        report.last = environment_.measured;
         report.heldout_bits_per_byte = evaluate();
         return report;
     }
@@ -153,7 +158,8 @@ class rank_trainer {
                                        own.sent.inter_node.bytes,
                                        own.sent.intra_node.bytes,
                                        own.sent.inter_node.messages,
-                                       own.sent.intra_node.messages};
+                                       own.sent.intra_node.messages,
+                                       own.expert_rows};
         std::vector<double> all;
         for (const std::int64_t sum : backend_.scan_counts(counts).total)
             all.push_back(static_cast<double>(sum));
@@ -166,7 +172,11 @@ class rank_trainer {
         report.inter_node_messages_per_step = ratio(all[5], steps);
         report.intra_node_messages_per_step = ratio(all[6], steps);
         report.load_max_over_mean = ratio(own.load_max_over_mean, static_cast<double>(own.passes));
-        if (own.capacity) report.capacity = static_cast<double>(*own.capacity);
+        report.expert_tokens_per_step = ratio(all[7], steps);
+        report.padded_rows_per_step = ratio(static_cast<double>(own.padded_rows), steps);
+        if (own.capacity_rows)
+            report.capacity =
+                ratio(static_cast<double>(*own.capacity_rows), static_cast<double>(own.passes));
 
         const step_clock& clock = environment_.clock;
         double ms[] = {clock.seconds(step_part::route),    clock.seconds(step_part::plan),

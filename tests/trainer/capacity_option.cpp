@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <variant>
 #include <vector>
@@ -39,7 +40,7 @@ TEST_CASE("a parsed schedule hears what happens, and so do its copies apart") {
 
 TEST_CASE("anything else is refused in words that name the option") {
     CHECK_THROWS_WITH(parse_capacity("fctor:1", 64),
-                      "locmoe: locmoe_train: --capacity: expected factor:F, locmoe, adaptive, "
+                      "--capacity: expected factor:F, locmoe, adaptive, "
                       "drop-rate:R or none, got \"fctor:1\"");
     for (const char* factor : {"factor", "factor:", "factor:x", "factor:1.2x", "factor:0",
                                "factor:-1", "factor:nan", "factor:inf", "factor:1e999"})
@@ -49,5 +50,5 @@ TEST_CASE("anything else is refused in words that name the option") {
         CHECK_THROWS_WITH(parse_capacity(rate, 64),
                           Catch::Contains("expected drop-rate:R with R from 0 to 1, got"));
     for (const char* word : {"", "none:1", "locmoe:2", "adaptive:", "None"})
-        CHECK_THROWS_AS(parse_capacity(word, 64), locmoe::argument_error);
+        CHECK_THROWS_AS(parse_capacity(word, 64), std::invalid_argument);
 }

@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "locmoe/capacity/capacity_factor.hpp"
+#include "locmoe/capacity/capacity_schedule.hpp"
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
 
+#include "capacity_option.hpp"
 #include "feed_forward.hpp"
 #include "layer_router.hpp"
 #include "model.hpp"
@@ -27,13 +28,15 @@ class dense_moe {
         router_options router;
         const locmoe::topology& nodes;
         const locmoe::expert_placement& placement;
-        std::optional<double> capacity_factor;
-        std::size_t dropped = 0;  ///< tokens, summed over layers and forward passes
+        any_capacity capacity;
+        bool training = true;  ///< false: schedules and biases stand still
+        std::uint64_t step = 0;
+        std::size_t dropped = 0;  ///< choices, summed over layers and forward passes
     };
 
     dense_moe(const std::string& name, const model_shape& shape, std::uint64_t seed,
               environment& where)
-        : where_(where), router_(name, shape.width, where.router, seed) {
+        : where_(where), router_(name, shape.width, where.router, seed), capacity_(where.capacity) {
         for (std::size_t e = 0; e < shape.experts; ++e)
             experts_.emplace_back(make_expert<Scalar>(name, e, shape, seed));
     }
@@ -54,47 +57,62 @@ class dense_moe {
                 static_cast<double>(router_.loss(decided_[r], load_, context(r, ids, share))) /
                 static_cast<double>(ranks);
 
-        std::size_t capacity = x.rows;
-        if (where_.capacity_factor)
-            capacity =
-                locmoe::capacity_from_factor(*where_.capacity_factor, {x.rows, 1, experts_.size()});
-        std::vector<std::size_t> taken(experts_.size(), 0);
-        kept_.assign(x.rows, false);
-        output_.resize({x.rows, x.cols});
+        std::int64_t choices = 0;
+        for (const std::int64_t l : load_) choices += l;
+        const locmoe::capacity_demand demand{static_cast<std::size_t>(choices), 1, load_.size()};
+        const auto capacity = capacity_.capacity(demand);
+        std::vector<std::int64_t> taken(experts_.size(), 0);
+        computed_.clear();
+        matrix<Scalar> output({1, x.cols});
         for (std::size_t t = 0; t < x.rows; ++t) {
-            const auto e = expert_of(t, share);
-            kept_[t] = taken[e]++ < capacity;
             fill(rows_of(y, t, 1), Scalar(0));
-            if (!kept_[t]) {
-                ++where_.dropped;
-                continue;
+            const auto& decided = decided_[t / share];
+            for (std::size_t s = 0; s < decided.choice_count; ++s) {
+                const auto chosen = decided.expert(t % share, s);
+                if (chosen == locmoe::no_expert) continue;
+                const auto e = static_cast<std::size_t>(chosen);
+                if (capacity && taken[e] >= *capacity) {
+                    ++where_.dropped;
+                    continue;
+                }
+                ++taken[e];
+                const std::size_t pair = (t % share) * decided.choice_count + s;
+                experts_[e].forward(rows_of(x, t, 1), out(output));
+                for (std::size_t j = 0; j < x.cols; ++j)
+                    y(t, j) += decided.weights[pair] * output(0, j);
+                computed_.push_back({t, pair, e});
             }
-            experts_[e].forward(rows_of(x, t, 1), rows_of(out(output_), t, 1));
-            for (std::size_t j = 0; j < x.cols; ++j) y(t, j) = weight_of(t, share) * output_(t, j);
         }
+        locmoe::delta_sketch delta;
+        for (std::size_t r = 0; r < ranks; ++r)
+            delta.merge(
+                router_.measure_delta(rows_of(x, r * share, share), decided_[r], where_.step));
+        if (where_.training) capacity_.observe({.demand = demand, .load = load_, .delta = &delta});
     }
 
     void backward(matrix_view<const Scalar> x, std::span<const std::int32_t> ids,
                   matrix_view<const Scalar> grad_y, matrix_view<Scalar> grad_x) {
         const std::size_t ranks = where_.nodes.rank_count(), share = x.rows / ranks;
-        std::vector<Scalar> grad_weights(x.rows, Scalar(0));
-        matrix<Scalar> grad_output({1, x.cols}), output({1, x.cols});
-        for (std::size_t t = 0; t < x.rows; ++t) {
-            fill(rows_of(grad_x, t, 1), Scalar(0));
-            if (!kept_[t]) continue;
+        std::vector<std::vector<Scalar>> grad_weights;
+        for (const auto& decided : decided_) grad_weights.emplace_back(decided.weights.size());
+        matrix<Scalar> grad_output({1, x.cols}), output({1, x.cols}), grad({1, x.cols});
+        fill(grad_x, Scalar(0));
+        for (const auto& [t, pair, e] : computed_) {
+            const Scalar weight = decided_[t / share].weights[pair];
+            experts_[e].forward(rows_of(x, t, 1), out(output));  // it remembers one row only
             for (std::size_t j = 0; j < x.cols; ++j) {
-                grad_weights[t] += grad_y(t, j) * output_(t, j);
-                grad_output(0, j) = grad_y(t, j) * weight_of(t, share);
+                grad_weights[t / share][pair] += grad_y(t, j) * output(0, j);
+                grad_output(0, j) = grad_y(t, j) * weight;
             }
-            auto& expert = experts_[expert_of(t, share)];
-            expert.forward(rows_of(x, t, 1), out(output));  // it remembers one row only
-            expert.backward(rows_of(x, t, 1), in(grad_output), rows_of(grad_x, t, 1));
+            experts_[e].backward(rows_of(x, t, 1), in(grad_output), out(grad));
+            add(rows_of(grad_x, t, 1), in(grad));
         }
         for (std::size_t r = 0; r < ranks; ++r)
-            router_.backward(
-                rows_of(x, r * share, share), decided_[r], load_, context(r, ids, share),
-                std::span<const Scalar>(grad_weights).subspan(r * share, share),
-                Scalar(1) / static_cast<Scalar>(ranks), rows_of(grad_x, r * share, share));
+            router_.backward(rows_of(x, r * share, share), decided_[r], load_,
+                             context(r, ids, share), std::span<const Scalar>(grad_weights[r]),
+                             Scalar(1) / static_cast<Scalar>(ranks),
+                             rows_of(grad_x, r * share, share));
+        if (where_.training) router_.end_step(load_);
     }
 
     double own_loss() const { return own_loss_; }
@@ -107,23 +125,23 @@ class dense_moe {
   private:
     locmoe::route_context context(std::size_t rank, std::span<const std::int32_t> ids,
                                   std::size_t share) const {
-        return {static_cast<locmoe::rank_id>(rank), where_.nodes, where_.placement,
-                ids.subspan(rank * share, share)};
-    }
-    std::size_t expert_of(std::size_t t, std::size_t share) const {
-        return static_cast<std::size_t>(decided_[t / share].chosen[t % share]);
-    }
-    Scalar weight_of(std::size_t t, std::size_t share) const {
-        return decided_[t / share].weights[t % share];
+        locmoe::route_context c{static_cast<locmoe::rank_id>(rank), where_.nodes, where_.placement,
+                                ids.subspan(rank * share, share)};
+        c.step = where_.step;
+        c.first_token = rank * share;
+        return c;
     }
 
     environment& where_;
     layer_router<Scalar> router_;
+    any_capacity capacity_;
     std::vector<feed_forward<Scalar>> experts_;
     std::vector<typename layer_router<Scalar>::routing> decided_;  // a rank
     std::vector<std::int64_t> load_;
-    std::vector<bool> kept_;
-    matrix<Scalar> output_;  // [T, d], before the weights
+    struct computed {
+        std::size_t token, pair, expert;  // pair within its rank's [T, k]
+    };
+    std::vector<computed> computed_;
     double own_loss_ = 0;
 };
 

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +45,7 @@ std::vector<std::int64_t> byte_counts() {
     return counts;
 }
 
-training_options options_for(router_kind router, std::optional<double> capacity_factor) {
+training_options options_for(router_kind router, any_capacity capacity) {
     training_options o;
     o.shape = small;
     o.router = router;
@@ -56,7 +55,7 @@ training_options options_for(router_kind router, std::optional<double> capacity_
     o.alpha = 0.1;
     o.mu = 0.3;
     o.seed = 4;
-    o.capacity_factor = capacity_factor;
+    o.capacity = capacity;
     return o;
 }
 
@@ -101,10 +100,11 @@ outcome train_densely(const training_options& options, const locmoe::topology& n
     const auto placement =
         locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count());
     typename dense_moe<Scalar>::environment where{
-        {options.router, options.shape.experts, counts, options.alpha, options.mu, options.epsilon},
+        {options.router, options.shape.experts, counts, options.alpha, options.mu, options.epsilon,
+         options.seed},
         nodes,
         placement,
-        options.capacity_factor};
+        options.capacity};
     language_model<Scalar, dense_moe<Scalar>> model(options.shape, options.seed, where);
     const auto parameters = model.parameters();
     adam<Scalar> optimizer(parameters.all());
@@ -123,6 +123,7 @@ outcome train_densely(const training_options& options, const locmoe::topology& n
         }
         const auto rows = static_cast<double>(all.ids.size());
         clear_gradients(parameters);
+        where.step = s;
         const double nats = model.forward(all.ids, all.targets, static_cast<Scalar>(1 / rows));
         model.backward(all.ids);
         optimizer.step(learning_rate(s, options.steps, options.steps / 20 + 1, options.peak_rate));
@@ -153,8 +154,38 @@ void check_same(const outcome& a, const outcome& b, double tolerance) {
     }
 }
 
-constexpr router_kind all_routers[] = {router_kind::hash, router_kind::switch_,
-                                       router_kind::locmoe};
+constexpr router_kind main_routers[] = {router_kind::hash, router_kind::switch_,
+                                        router_kind::locmoe};
+
+std::vector<router_kind> all_routers() {
+    std::vector<router_kind> kinds;
+    for (std::size_t i = 0; i < router_names.size(); ++i)
+        kinds.push_back(static_cast<router_kind>(i));
+    return kinds;
+}
+
+bool is_main(router_kind router) {
+    return router <= router_kind::locmoe;
+}
+
+bool has_loss(router_kind router) {
+    switch (router) {
+        case router_kind::hash:
+        case router_kind::bias_balanced:
+        case router_kind::expert_choice:
+        case router_kind::base:
+        case router_kind::sinkhorn:
+        case router_kind::dense: return false;
+        default: return true;
+    }
+}
+
+any_capacity of_factor(double f) {
+    return {locmoe::fixed_capacity(f)};
+}
+any_capacity dropless() {
+    return {locmoe::unlimited_capacity()};
+}
 
 }  // namespace
 
@@ -163,11 +194,14 @@ TEST_CASE(
     const auto nodes = locmoe::topology::uniform(2, 1);
     const auto placement = locmoe::expert_placement::blocked(small.experts, nodes.rank_count());
     const auto counts = byte_counts();
-    for (const router_kind router : all_routers)
-        for (const auto& capacity : {std::optional<double>{}, std::optional<double>{1.0}}) {
-            INFO(router_name(router) << (capacity ? ", fixed capacity" : ", dropless"));
-            dense_moe<double>::environment where{
-                {router, small.experts, counts, 0.1, 0.3, 0.05}, nodes, placement, capacity};
+    for (const router_kind router : all_routers())
+        for (const bool drops : {false, true}) {
+            INFO(router_name(router) << (drops ? ", fixed capacity" : ", dropless"));
+            dense_moe<double>::environment where{{router, small.experts, counts, 0.1, 0.3, 0.05},
+                                                 nodes,
+                                                 placement,
+                                                 drops ? of_factor(1.0) : dropless(),
+                                                 false};
             language_model<double, dense_moe<double>> model(small, 3, where);
             batch rows;
             training_sampler(two_domains()[0].training(), small.context).draw(1, 4, rows);
@@ -177,8 +211,8 @@ TEST_CASE(
                 return nats * scale + model.own_loss();
             };
             loss();
-            CHECK((where.dropped > 0) == capacity.has_value());
-            CHECK((model.own_loss() > 0) == (router != router_kind::hash));
+            if (is_main(router) || !drops) CHECK((where.dropped > 0) == drops);
+            CHECK((model.own_loss() > 0) == has_loss(router));
             model.backward(rows.ids);
             check_parameters(model.parameters().all(), loss);
         }
@@ -187,25 +221,62 @@ TEST_CASE(
 TEST_CASE("Expert-parallel training is the single-rank dense computation of the same model") {
     for (const auto& nodes : {locmoe::topology::uniform(1, 1), locmoe::topology::uniform(2, 2),
                               locmoe::topology::from_node_of_rank({1, 0, 1})})
-        for (const router_kind router : all_routers)
-            for (const auto& capacity : {std::optional<double>{}, std::optional<double>{0.9}})
+        for (const router_kind router : all_routers())
+            for (const bool drops : {false, true})
                 for (const bool aggregated : {false, true}) {
+                    if (!is_main(router) && drops != aggregated) continue;
                     INFO(router_name(router) << " on " << nodes.rank_count() << " ranks"
-                                             << (capacity ? ", fixed capacity" : ", dropless")
+                                             << (drops ? ", fixed capacity" : ", dropless")
                                              << (aggregated ? ", node_aggregated" : ", direct"));
-                    auto options = options_for(router, capacity);
+                    auto options = options_for(router, drops ? of_factor(0.9) : dropless());
                     options.node_aggregated = aggregated;
                     const auto dense = train_densely<double>(options, nodes);
-                    CHECK((dense.dropped > 0) == capacity.has_value());
+                    if (is_main(router) || !drops) CHECK((dense.dropped > 0) == drops);
                     check_same(train_expert_parallel<double>(options, nodes), dense, 1e-9);
                 }
 }
 
+TEST_CASE("All ranks come to one capacity under every schedule, that of the dense computation") {
+    const auto nodes = locmoe::topology::uniform(2, 2);
+    for (const router_kind router : main_routers)
+        for (const char* spec : {"locmoe", "adaptive", "drop-rate:0.05"}) {
+            INFO(router_name(router) << ", " << spec);
+            auto options = options_for(router, parse_capacity(spec, small.width));
+            options.steps = 24;  // two falls of the adaptive one
+            const auto dense = train_densely<double>(options, nodes);
+            check_same(train_expert_parallel<double>(options, nodes), dense, 1e-9);
+            options.capacity = of_factor(1.25);
+            if (router != router_kind::hash)
+                CHECK(train_densely<double>(options, nodes).dropped != dense.dropped);
+        }
+}
+
+TEST_CASE("Predicting held-out text moves no schedule and no bias") {
+    const auto nodes = locmoe::topology::uniform(2, 1);
+    const auto counts = byte_counts();
+    for (const router_kind router : {router_kind::locmoe, router_kind::bias_balanced}) {
+        const auto options = options_for(router, parse_capacity("drop-rate:0", small.width));
+        locmoe::run_in_process(nodes.rank_count(), [&](locmoe::in_process_backend& backend) {
+            rank_trainer<double, locmoe::in_process_backend> looks(backend, nodes, options,
+                                                                   two_domains(), counts);
+            rank_trainer<double, locmoe::in_process_backend> goes(backend, nodes, options,
+                                                                  two_domains(), counts);
+            bool same = true;
+            for (int s = 0; s < 3; ++s) {
+                looks.evaluate();
+                same = same && looks.step() == goes.step();
+            }
+            const bool first = backend.rank() == 0;
+            if (first) CHECK(same);
+        });
+    }
+}
+
 TEST_CASE("In float the two agree within rounding") {
     const auto nodes = locmoe::topology::uniform(2, 2);
-    for (const router_kind router : all_routers) {
+    for (const router_kind router : main_routers) {
         INFO(router_name(router));
-        const auto options = options_for(router, 1.25);
+        const auto options = options_for(router, of_factor(1.25));
         check_same(train_expert_parallel<float>(options, nodes),
                    train_densely<float>(options, nodes), 2e-4);
     }
@@ -213,7 +284,7 @@ TEST_CASE("In float the two agree within rounding") {
 
 TEST_CASE("The same seed gives the same bits, and another seed does not") {
     const auto nodes = locmoe::topology::uniform(2, 2);
-    auto options = options_for(router_kind::locmoe, 1.25);
+    auto options = options_for(router_kind::locmoe, of_factor(1.25));
     const auto first = train_expert_parallel<float>(options, nodes);
     const auto second = train_expert_parallel<float>(options, nodes);
     CHECK(first.losses == second.losses);
@@ -223,7 +294,7 @@ TEST_CASE("The same seed gives the same bits, and another seed does not") {
 }
 
 TEST_CASE("Held-out text costs the same whichever ranks predict it, where nothing is dropped") {
-    auto options = options_for(router_kind::locmoe, std::nullopt);
+    auto options = options_for(router_kind::locmoe, dropless());
     const auto counts = byte_counts();
     std::vector<double> bits;
     for (const auto& nodes : {locmoe::topology::uniform(1, 1), locmoe::topology::uniform(2, 2),

@@ -61,8 +61,8 @@ TEST_CASE("A wrong option or value gets one line on standard error and exit code
     for (const char* wrong :
          {"--no-such-option", "--router soft", "--steps 0", "--steps many",
           "--backend smoke-signals", "--data /no/such/folder", "--json /no/such/folder/file",
-          "--heads 3", "--experts 500", "--capacity-factor -1", "--capacity-factor 1.2x", "--nodes",
-          "--seed", "stray"}) {
+          "--heads 3", "--experts 500", "--capacity 1.25", "--capacity factor:0",
+          "--capacity factor:1.2x", "--nodes", "--seed", "stray"}) {
         const auto e = run(std::string(LOCMOE_TRAIN " ") + wrong);
         INFO(wrong << ": " << e.said);
         CHECK(e.code == 2);
@@ -95,6 +95,9 @@ TEST_CASE("The JSON has the baseline and, for each router, all that the table sh
         CHECK(r["kept_on_node_fraction"].get<double>() < 1);
         CHECK(r["dropped_fraction"].get<double>() >= 0);
         CHECK(r["load_max_over_mean"].get<double>() >= 1);
+        CHECK(r["padded_rows_per_step"] == 8 * 20);
+        CHECK(r["expert_tokens_per_step"].get<double>() ==
+              Approx(128 * (1 - r["dropped_fraction"].get<double>())));
         CHECK(r["capacity"] == 20);  // ceil(1.25 * 4 ranks * 2 * 16 / 8)
         CHECK(r["losses"].size() == 3);
         double parts = 0;
@@ -116,13 +119,29 @@ TEST_CASE("On one node nothing is inter-node, and on nodes of one rank nothing i
     CHECK(apart["inter_node_bytes_per_step"].get<double>() > 0);
 }
 
-TEST_CASE("Without a capacity nothing is dropped, and with none at all everything is") {
-    const auto dropless = train("", "--router switch --capacity-factor none")["routers"][0];
+TEST_CASE("Without a capacity nothing is dropped, and with one of a row nearly everything is") {
+    const auto dropless = train("", "--router switch --capacity none")["routers"][0];
     CHECK(dropless["dropped_fraction"] == 0);
     CHECK(dropless["capacity"].is_null());
-    const auto empty = train("", "--router switch --capacity-factor 0")["routers"][0];
-    CHECK(empty["dropped_fraction"] == 1);
-    CHECK(empty["capacity"] == 0);
+    CHECK(dropless["expert_tokens_per_step"] == 128);
+    const auto least = train("", "--router switch --capacity factor:1e-6")["routers"][0];
+    CHECK(least["dropped_fraction"].get<double>() >= 120.0 / 128);
+    CHECK(least["capacity"] == 1);
+    CHECK(least["padded_rows_per_step"] == 8);
+}
+
+TEST_CASE("Each router is known by its name, and the word every stands for all of them") {
+    const auto every = train("", "--router every --experts 4");
+    REQUIRE(every["routers"].size() == 15);
+    for (const auto& r : every["routers"]) {
+        const auto name = r["name"].get<std::string>();
+        INFO(name);
+        CHECK(r["heldout_bits_per_byte"].get<double>() < 8.5);
+        CHECK((r["expert_tokens_per_step"].get<double>() > 128) ==
+              (name == "top_k" || name == "noisy_top_k" || name == "bias_balanced" ||
+               name == "group_limited" || name == "node_limited" || name == "resonance" ||
+               name == "gshard" || name == "dense"));
+    }
 }
 
 #ifdef LOCMOE_MPIRUN
@@ -132,7 +151,7 @@ TEST_CASE("Both backends give the same losses to the bit") {
         "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
         "OMPI_MCA_rmaps_base_oversubscribe=1 timeout -k 5 120 " LOCMOE_MPIRUN " -n 4 ";
     for (const char* options : {"--router all", "--router switch --strategy node_aggregated",
-                                "--router locmoe --shards shuffled --capacity-factor none"}) {
+                                "--router locmoe --shards shuffled --capacity none"}) {
         INFO(options);
         const auto threads = train("", options);
         const auto processes = train(launcher, std::string(options) + " --backend mpi");
