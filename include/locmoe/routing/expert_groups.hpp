@@ -58,6 +58,10 @@ class expert_groups {
         return {experts_.data() + first_[group], first_[group + 1] - first_[group]};
     }
 
+    /// Whether the groups one after the other hold the experts in order, as those that `blocked`
+    /// makes and, of a blocked placement, the nodes do.
+    bool in_order() const noexcept { return in_order_; }
+
   private:
     explicit expert_groups(std::vector<std::size_t> group_of) : group_of_(std::move(group_of)) {
         using detail::concat;
@@ -81,11 +85,14 @@ class expert_groups {
         std::vector<std::size_t> next(first_.begin(), first_.end() - 1);
         for (std::size_t e = 0; e < n; ++e)
             experts_[next[group_of_[e]]++] = static_cast<expert_id>(e);
+        for (std::size_t e = 1; e < n; ++e)
+            in_order_ = in_order_ && group_of_[e - 1] <= group_of_[e];
     }
 
     std::vector<std::size_t> group_of_;
     std::vector<std::size_t> first_;  // group -> its first place in experts_, and one end
     std::vector<expert_id> experts_;
+    bool in_order_ = true;
 };
 
 }  // namespace locmoe

@@ -8,6 +8,9 @@
 
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
+#include "locmoe/routing/detail/best_groups.hpp"
+#include "locmoe/routing/detail/row_math.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/expert_groups.hpp"
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k.hpp"
@@ -61,26 +64,17 @@ class group_limited_choice : public weighting {
         const bool limited = limit_.limit < count;
         if (bias_.empty() && !limited) return top_k(scores, chosen);
         const std::span<Real> steered = place.scratch.first(n);
-        for (std::size_t i = 0; i < n; ++i)
-            steered[i] = scores[i] + (bias_.empty() ? Real(0) : static_cast<Real>(bias_[i]));
-        if (limited) {
-            const std::span<Real> value = place.scratch.subspan(n, count);
-            for (std::size_t g = 0; g < count; ++g)
-                value[g] = value_of<Real>(groups_.experts_of(g), steered, place.scratch.last(n));
-            for (std::size_t g = 0; g < count; ++g) {
-                // Its place among the groups by counting, which no branch has to guess.
-                std::size_t better = 0;
-                for (std::size_t h = 0; h < g; ++h) better += value[h] >= value[g];
-                for (std::size_t h = g + 1; h < count; ++h) better += value[h] > value[g];
-                const Real most = better < limit_.limit ? std::numeric_limits<Real>::infinity()
-                                                        : -std::numeric_limits<Real>::infinity();
-                for (const expert_id e : groups_.experts_of(g)) {
-                    Real& s = steered[static_cast<std::size_t>(e)];
-                    s = s < most ? s : most;
-                }
-            }
-        }
-        top_k(std::span<const Real>(steered), chosen);
+        detail::widest<detail::add_bias<Real>>(scores.data(), bias_.data(), bias_.size(),
+                                               steered.data(), n);
+        if (!limited) return top_k(std::span<const Real>(steered), chosen);
+        const std::span<Real> value = place.scratch.subspan(n, n + detail::sum_parts);
+        for (std::size_t g = 0; g < count; ++g)
+            value[g] = value_of<Real>(groups_.experts_of(g), steered, place.scratch.last(n));
+        const std::size_t left = detail::widest<detail::take_best_groups<Real>>(
+            &groups_, limit_.limit, steered.data(), value.data(), place.experts.data());
+        top_k(std::span<const Real>(steered.first(left)), chosen);
+        for (expert_id& slot : chosen)
+            if (slot != no_expert) slot = place.experts[static_cast<std::size_t>(slot)];
     }
 
   private:
@@ -90,12 +84,17 @@ class group_limited_choice : public weighting {
         const std::size_t wanted = counted_experts();
         if (wanted <= 2) {  // without branches, for these are what nearly everybody uses
             Real first = -std::numeric_limits<Real>::infinity(), second = first;
-            for (const expert_id e : experts) {
-                const Real s = steered[static_cast<std::size_t>(e)];
+            const auto add = [&](Real s) {
                 const Real lesser = s < first ? s : first;
                 first = s > first ? s : first;
                 second = lesser > second ? lesser : second;
-            }
+            };
+            if (groups_.in_order())
+                for (const Real s :
+                     steered.subspan(static_cast<std::size_t>(experts[0]), experts.size()))
+                    add(s);
+            else
+                for (const expert_id e : experts) add(steered[static_cast<std::size_t>(e)]);
             return wanted == 1 || experts.size() == 1 ? first : first + second;
         }
         std::size_t count = 0;

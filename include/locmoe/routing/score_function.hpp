@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "locmoe/core/matrix_view.hpp"
+#include "locmoe/routing/detail/row_exp.hpp"
+#include "locmoe/routing/detail/row_math.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/softmax.hpp"
 
 namespace locmoe {
@@ -48,13 +51,32 @@ struct softmax_score {
     }
 };
 
+namespace detail {
+
+template <class Real>
+[[gnu::always_inline]] inline void sigmoid_in_place(Real* row, std::size_t count) {
+    row_exp(row, Real(-1), Real(0), count);
+    std::size_t j = 0;
+    for (; j + sum_parts <= count; j += sum_parts)
+        for (std::size_t p = 0; p < sum_parts; ++p) row[j + p] = Real(1) / (Real(1) + row[j + p]);
+    for (; j < count; ++j) row[j] = Real(1) / (Real(1) + row[j]);
+}
+
+/// Adds a row's shares in its sum to `sum` `[count]`.
+template <class Real>
+[[gnu::always_inline]] inline void add_shares(double* sum, const Real* row, std::size_t count) {
+    const Real whole = row_sum<Real>(row, count);
+    add_row(sum, row, whole > Real(0) ? Real(1) / whole : Real(0), count);
+}
+
+}  // namespace detail
+
 /// 1 / (1 + exp(-z_i)), each expert for itself (DeepSeek-V3, arXiv 2412.19437, eq. 15; BASE). A
 /// token's distribution for the losses is its scores over their sum (DeepSeek-V3, eq. 19).
 struct sigmoid_score {
     template <class Real>
     void forward(std::span<Real> row) const {
-        detail::row_exp(row.data(), Real(-1), Real(0), row.size());
-        for (Real& z : row) z = Real(1) / (Real(1) + z);
+        detail::widest<detail::sigmoid_in_place<Real>>(row.data(), row.size());
     }
 
     template <class Real>
@@ -68,10 +90,7 @@ struct sigmoid_score {
         std::vector<double> mean(scores.cols, 0.0);
         for (std::size_t t = 0; t < scores.rows; ++t) {
             const auto row = scores.row(t);
-            const Real sum = detail::row_sum<Real>(row.data(), row.size());
-            const Real share = sum > Real(0) ? Real(1) / sum : Real(0);
-            for (std::size_t i = 0; i < row.size(); ++i)
-                mean[i] += static_cast<double>(row[i] * share);
+            detail::widest<detail::add_shares<Real>>(mean.data(), row.data(), row.size());
         }
         for (double& p : mean)
             if (scores.rows != 0) p /= static_cast<double>(scores.rows);

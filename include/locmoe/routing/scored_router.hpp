@@ -22,12 +22,14 @@
 
 namespace locmoe {
 
-/// Which token a choice is made for. `scratch` `[3 n]` is working memory, of no particular content.
+/// Which token a choice is made for. `scratch` `[3 n + 16]` and `experts`
+/// `[n]` are working memory, of no particular content.
 template <class Real>
 struct token_place {
     const route_context& where;
     std::size_t token;
     std::span<Real> scratch;
+    std::span<expert_id> experts;
 
     std::uint64_t global_token() const { return where.first_token + token; }
 };
@@ -198,11 +200,12 @@ class scored_router {
         decided.choice_count = k;
         decided.chosen.resize(table.rows * k);
         decided.weights.resize(table.rows * k);
-        std::vector<real> scratch(3 * table.cols);
+        std::vector<real> scratch(3 * table.cols + 16);
+        std::vector<expert_id> experts(table.cols);
         for (std::size_t t = 0; t < table.rows; ++t) {
             const std::span<real> row = table.row(t);
             const std::span<expert_id> chosen(decided.chosen.data() + t * k, k);
-            const token_place<real> place{where, t, scratch};
+            const token_place<real> place{where, t, scratch, experts};
             detail::check_logits<real>(row, t, where.rank);
             if constexpr (requires { rule.restrict_to(row, place); }) rule.restrict_to(row, place);
             if constexpr (Rule::input == choice_input::logits)

@@ -11,20 +11,42 @@
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/row_exp.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/top_k.hpp"
 
 namespace locmoe {
+
+namespace detail {
+
+template <class Real>
+[[gnu::always_inline]] inline void softmax_in_place(Real* row, std::size_t count) {
+    const Real highest = row_max(row, count);
+    const Real share = Real(1) / row_exp(row, Real(1), -highest, count);
+    std::size_t j = 0;
+    for (; j + sum_parts <= count; j += sum_parts)
+        for (std::size_t p = 0; p < sum_parts; ++p) row[j + p] *= share;
+    for (; j < count; ++j) row[j] *= share;
+}
+
+/// Adds `share` times a row to `sum` `[count]`.
+template <class Real>
+[[gnu::always_inline]] inline void add_row(double* sum, const Real* row, Real share,
+                                           std::size_t count) {
+    std::size_t j = 0;
+    for (; j + sum_parts <= count; j += sum_parts)
+        for (std::size_t p = 0; p < sum_parts; ++p)
+            sum[j + p] += static_cast<double>(row[j + p] * share);
+    for (; j < count; ++j) sum[j] += static_cast<double>(row[j] * share);
+}
+
+}  // namespace detail
 
 /// One token's logits `[n]` become probabilities, in place. The maximum is taken off first, so that
 /// any finite logits do, and minus infinity, with probability 0, where not all of them are; adding
 /// one number to all changes nothing. In float within 1e-6 of itself: `detail::fast_exp`.
 template <class Real>
 void softmax_row(std::span<Real> row) {
-    if (row.empty()) return;
-    const Real highest = detail::row_max(row.data(), row.size());
-    const Real sum = detail::row_exp(row.data(), Real(1), -highest, row.size());
-    const Real share = Real(1) / sum;
-    for (Real& z : row) z *= share;
+    if (!row.empty()) detail::widest<detail::softmax_in_place<Real>>(row.data(), row.size());
 }
 
 /// d loss / d probabilities `[n]` becomes d loss / d logits, in place: p_i (g_i - sum_j p_j g_j).
@@ -73,7 +95,8 @@ std::vector<double> mean_probabilities(matrix_view<Real> probabilities) {
     std::vector<double> mean(probabilities.cols, 0.0);
     for (std::size_t t = 0; t < probabilities.rows; ++t) {
         const auto row = probabilities.row(t);
-        for (std::size_t i = 0; i < row.size(); ++i) mean[i] += static_cast<double>(row[i]);
+        detail::widest<detail::add_row<std::remove_const_t<Real>>>(mean.data(), row.data(), Real(1),
+                                                                   row.size());
     }
     for (double& p : mean)
         if (probabilities.rows != 0) p /= static_cast<double>(probabilities.rows);

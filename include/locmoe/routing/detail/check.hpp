@@ -6,6 +6,7 @@
 
 #include "locmoe/core/error.hpp"
 #include "locmoe/routing/detail/row_exp.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/routing.hpp"
 
 namespace locmoe::detail {
@@ -39,7 +40,7 @@ inline void check_context(std::string_view function, std::size_t experts,
 /// Throws argument_error where one of a token's logits is NaN or infinite.
 template <class Real>
 void check_logits(std::span<const Real> row, std::size_t token, rank_id rank) {
-    if (row_is_finite(row.data(), row.size())) return;
+    if (widest<row_is_finite<Real>>(row.data(), row.size())) return;
     for (const Real z : row)
         if (!(z - z == 0))
             throw_argument("route", concat("logits of token ", token), "finite numbers",

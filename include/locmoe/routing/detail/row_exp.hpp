@@ -12,8 +12,8 @@ namespace locmoe::detail {
 /// e^x, within 2e-7 of itself wherever the result is a normal float; 0 below that, 2.4e38 from
 /// x = 88.3 on, NaN of NaN. Cephes' expf (Moshier) without branches and tables, selections as
 /// masks, so that compilers make vector instructions of a loop over it; of the standard's expf they
-/// do not.
-inline float fast_exp(float x) {
+/// do not. All of this header is inlined, so that `widest` widens it.
+[[gnu::always_inline]] inline float fast_exp(float x) {
     const auto bits = [](float v) { return std::bit_cast<std::uint32_t>(v); };
     const auto mask = [](bool b) { return 0u - static_cast<std::uint32_t>(b); };
     const std::uint32_t above = mask(x > -87.3f), below = mask(x < 88.3f), nan = mask(x != x);
@@ -35,13 +35,13 @@ inline float fast_exp(float x) {
 }
 
 /// In double the standard's own: gradient checks and whoever asks for digits.
-inline double fast_exp(double x) {
+[[gnu::always_inline]] inline double fast_exp(double x) {
     return std::exp(x);
 }
 
 /// x_j becomes e^(a x_j + b); returns their sum.
 template <class Real>
-Real row_exp(Real* x, Real a, Real b, std::size_t count) {
+[[gnu::always_inline]] inline Real row_exp(Real* x, Real a, Real b, std::size_t count) {
     Real part[sum_parts] = {};
     std::size_t j = 0;
     for (; j + sum_parts <= count; j += sum_parts) {
@@ -59,7 +59,7 @@ Real row_exp(Real* x, Real a, Real b, std::size_t count) {
 
 /// The largest; `count` > 0. NaN is passed over.
 template <class Real>
-Real row_max(const Real* x, std::size_t count) {
+[[gnu::always_inline]] inline Real row_max(const Real* x, std::size_t count) {
     Real part[sum_parts];
     for (std::size_t p = 0; p < sum_parts; ++p) part[p] = x[0];
     std::size_t j = 0;
@@ -73,7 +73,7 @@ Real row_max(const Real* x, std::size_t count) {
 }
 
 template <class Real>
-bool row_is_finite(const Real* x, std::size_t count) {
+[[gnu::always_inline]] inline bool row_is_finite(const Real* x, std::size_t count) {
     Real part[sum_parts] = {};
     std::size_t j = 0;
     for (; j + sum_parts <= count; j += sum_parts)

@@ -16,7 +16,7 @@ constexpr Real as_real(E value) {
 inline constexpr std::size_t sum_parts = 16;
 
 template <class Real, element E>
-Real row_sum(const E* x, std::size_t count) {
+[[gnu::always_inline]] inline Real row_sum(const E* x, std::size_t count) {
     Real part[sum_parts] = {};
     std::size_t j = 0;
     for (; j + sum_parts <= count; j += sum_parts)

@@ -1,0 +1,31 @@
+#pragma once
+
+namespace locmoe::detail {
+
+// Compilers make vector instructions of row loops, but only such as every processor of the target
+// has: 128 bits wide on plain x86-64. So `Body`, a function marked always_inline, is compiled twice
+// from one text, and the processor that runs it chooses. AVX2 without FMA, on purpose: the same
+// operations in the same order, so that the results are the same bits on every such processor and
+// no choice of experts depends on where it was made.
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__AVX2__)
+#define LOCMOE_HAS_WIDER 1
+
+template <auto Body, class... Args>
+[[gnu::target("avx2")]] auto with_avx2(Args... args) {
+    return Body(args...);
+}
+#else
+#define LOCMOE_HAS_WIDER 0
+#endif
+
+/// `Body(args...)`, in the widest vector instructions of this processor. For rows, whose work is
+/// worth a call; the arguments are copied.
+template <auto Body, class... Args>
+auto widest(Args... args) {
+#if LOCMOE_HAS_WIDER
+    if (__builtin_cpu_supports("avx2")) return with_avx2<Body>(args...);
+#endif
+    return Body(args...);
+}
+
+}  // namespace locmoe::detail
