@@ -42,6 +42,7 @@ build_project() {
     mkdir -p "$folder"
     if command -v ccache >/dev/null; then
         set -- -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@"
+        export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1  # one cache for all checkouts
         if [ -z "${CCACHE_DIR-}" ] && ! { mkdir -p "${HOME:-/nonexistent}/.cache/ccache" &&
             [ -w "$HOME/.cache/ccache" ]; } 2>/dev/null; then
             export CCACHE_DIR=$root/build/ccache
