@@ -21,7 +21,9 @@
 #include "locmoe/routing/balanced_router.hpp"
 #include "locmoe/routing/base_router.hpp"
 #include "locmoe/routing/bias_balanced_router.hpp"
+#include "locmoe/routing/cosine_gate.hpp"
 #include "locmoe/routing/dense_gate.hpp"
+#include "locmoe/routing/dense_router.hpp"
 #include "locmoe/routing/domain_locmoe_router.hpp"
 #include "locmoe/routing/expert_choice_router.hpp"
 #include "locmoe/routing/group_limited_router.hpp"
@@ -29,12 +31,14 @@
 #include "locmoe/routing/hash_router.hpp"
 #include "locmoe/routing/locmoe_router.hpp"
 #include "locmoe/routing/logits_gate.hpp"
+#include "locmoe/routing/noisy_top_k_router.hpp"
 #include "locmoe/routing/random_router.hpp"
 #include "locmoe/routing/resonance_router.hpp"
 #include "locmoe/routing/rre_router.hpp"
 #include "locmoe/routing/sinkhorn_router.hpp"
 #include "locmoe/routing/stable_moe_router.hpp"
 #include "locmoe/routing/top_k_router.hpp"
+#include "locmoe/routing/x_moe_router.hpp"
 #include "locmoe/tensor/standard.hpp"
 
 #include "rows.hpp"
@@ -140,6 +144,9 @@ void measure(bench::report& report, std::size_t T, std::size_t n) {
     std::vector<expert_id> expert_of_id(vocabulary);
     for (std::size_t v = 0; v < vocabulary; ++v) expert_of_id[v] = static_cast<expert_id>(v % n);
 
+    const auto noisy = uniform(2 * n * d, 4, 0.09f);
+    const auto cosine = uniform(cosine_gate<float>::parameter_count(d, n, n / 2), 5, 0.09f);
+
     std::vector<contestant> all;
     const auto add = [&](std::string name, bool token_choice, auto router, bool on_tokens = false) {
         all.push_back({std::move(name), token_choice,
@@ -163,6 +170,12 @@ void measure(bench::report& report, std::size_t T, std::size_t n) {
         domain_locmoe_router<>(expert_groups::blocked(n, 4)), true);
     add("resonance, gate included: two reads of the tokens", false,
         resonance_router<>(n, {.expert_capacity = T * 2 / n}), true);
+    add("noisy top-k, k 2, gate included: two plain products, a draw a logit", false,
+        noisy_top_k_router<>(as_matrix(noisy, d)), true);
+    add("x-moe, k 1, gate included: plain products, r = n / 2", false,
+        x_moe_router<>(as_matrix(cosine, cosine.size()), n, n / 2), true);
+    add("dense, k n, gate included: a plain product, n choices a token", false,
+        dense_router(dense_gate<float>(as_matrix(w, d))), true);
     add("hash: assignment", false, hash_router<>::from_expert_of_id(expert_of_id, n), true);
     add("rre: hash and assignment", false, rre_router<>(expert_groups::blocked(n, 4), 1), true);
     add("random, k 2: draws and assignment", false, random_router<>(n, 2, 1), true);

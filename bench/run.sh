@@ -17,9 +17,9 @@ if ! grep -qxF -- "$suite" <<<"$suites"; then
 fi
 . "$root/cmake/setup.sh"
 install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libopenblas-dev \
-    nlohmann-json3-dev libxtensor-dev
+    nlohmann-json3-dev libxtensor-dev libcli11-dev
 build=$root/build/bench
-build_project "$build" "locmoe_bench_$suite" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_EXAMPLES=OFF \
+build_project "$build" "locmoe_bench_$suite" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_EXAMPLES=ON \
     -DLOCMOE_BUILD_BENCH=ON
 fast_blas
 exec "$build/bench/locmoe_bench_$suite" "$@"

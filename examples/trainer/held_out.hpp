@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "batch.hpp"
 #include "cross_entropy.hpp"
 #include "shards.hpp"
 #include "text_data.hpp"
@@ -16,6 +17,7 @@ struct held_out_window {
     text from;
     std::size_t first = 0;
     std::size_t end = 0;
+    std::int32_t domain = 0;
 };
 
 /// Cuts one rank's share of all held-out text into windows of half a sequence: each byte of the
@@ -32,7 +34,8 @@ inline std::vector<held_out_window> held_out_windows(const std::vector<domain>& 
         for (const text& t : domains[d].held_out())
             for (std::size_t first = 0; first < t.size(); first += stride, ++next)
                 if (readers[next % readers.size()] == rank)
-                    mine.push_back({t, first, std::min(first + stride, t.size())});
+                    mine.push_back({t, first, std::min(first + stride, t.size()),
+                                    static_cast<std::int32_t>(d)});
     }
     return mine;
 }
@@ -44,6 +47,7 @@ inline void append(const held_out_window& window, std::size_t length, batch& to)
     for (std::size_t at = start; at < start + length; ++at) {
         to.ids.push_back(at == 0 ? '\n' : at <= window.from.size() ? window.from[at - 1] : 0);
         to.targets.push_back(at >= window.first && at < window.end ? window.from[at] : no_target);
+        to.domains.push_back(window.domain);
     }
 }
 

@@ -16,14 +16,17 @@
 #include "locmoe/routing/bias_balanced_router.hpp"
 #include "locmoe/routing/dense_gate.hpp"
 #include "locmoe/routing/dense_router.hpp"
+#include "locmoe/routing/domain_locmoe_router.hpp"
 #include "locmoe/routing/expert_bias.hpp"
 #include "locmoe/routing/expert_choice_router.hpp"
+#include "locmoe/routing/expert_groups.hpp"
 #include "locmoe/routing/group_limited_router.hpp"
 #include "locmoe/routing/gshard_router.hpp"
 #include "locmoe/routing/hash_router.hpp"
 #include "locmoe/routing/locmoe_router.hpp"
 #include "locmoe/routing/noisy_top_k_router.hpp"
 #include "locmoe/routing/resonance_router.hpp"
+#include "locmoe/routing/rre_router.hpp"
 #include "locmoe/routing/sinkhorn_router.hpp"
 #include "locmoe/routing/switch_router.hpp"
 #include "locmoe/routing/top_k_router.hpp"
@@ -37,6 +40,8 @@ enum class router_kind {
     hash,
     switch_,
     locmoe,
+    rre,
+    domain_locmoe,
     top_k,
     gshard,
     noisy_top_k,
@@ -53,12 +58,17 @@ enum class router_kind {
 
 /// By name, in the order of their kinds.
 inline constexpr std::array router_names = {
-    "hash",        "switch",        "locmoe",        "top_k",        "gshard",
-    "noisy_top_k", "bias_balanced", "group_limited", "node_limited", "expert_choice",
-    "resonance",   "base",          "sinkhorn",      "x_moe",        "dense"};
+    "hash",      "switch",      "locmoe",        "rre",           "domain_locmoe", "top_k",
+    "gshard",    "noisy_top_k", "bias_balanced", "group_limited", "node_limited",  "expert_choice",
+    "resonance", "base",        "sinkhorn",      "x_moe",         "dense"};
 
 constexpr const char* router_name(router_kind kind) {
     return router_names[static_cast<std::size_t>(kind)];
+}
+
+/// Whether it needs to know of what domain a token is, and at least an expert for each domain.
+constexpr bool asks_for_domains(router_kind kind) {
+    return kind == router_kind::rre || kind == router_kind::domain_locmoe;
 }
 
 /// What the routers of a model are made from.
@@ -66,15 +76,18 @@ struct router_options {
     router_kind kind = router_kind::locmoe;
     std::size_t experts = 8;
     std::span<const std::int64_t> byte_counts = {};  ///< [256], of the training text; hash only
-    double alpha = 0.03;                             ///< auxiliary loss, where the router has one
-    double mu = 0.1;                                 ///< locality loss; LocMoE and resonance
-    double epsilon = 0.1;    ///< share of tokens that may leave their node, likewise
-    std::uint64_t seed = 1;  ///< of the routers that draw
+    std::size_t domains = 1;  ///< of the text, at most as many as experts; rre and domain_locmoe
+    double alpha = 0.03;      ///< auxiliary loss, where the router has one
+    double mu = 0.1;          ///< locality loss; LocMoEs and resonance
+    double epsilon = 0.1;     ///< share of tokens that may leave their node, likewise
+    std::uint64_t seed = 1;   ///< of the routers that draw
 };
 
 /// One MoE layer's router, with the gate's weights where it has any. Those that choose several
 /// experts choose two, out of all but for the limits in their names: `dense` alone takes all, and
-/// expert choice as many as come to one a token.
+/// expert choice as many as come to one a token. The two over domains give each domain the experts
+/// that a blocked placement has on the node that reads it by `shards::by_domain`, where numbers
+/// divide.
 template <class Scalar>
 class layer_router {
   public:
@@ -125,9 +138,11 @@ class layer_router {
         const locmoe::delta_sampling some{.every = 7, .first = first % 7};
         switch (kind_) {
             case router_kind::hash:
+            case router_kind::rre:
             case router_kind::noisy_top_k:
             case router_kind::x_moe: return {};
             case router_kind::locmoe:
+            case router_kind::domain_locmoe:
             case router_kind::resonance:
                 return locmoe::measure_grap_delta(tokens, decided.expert_count, decided.chosen,
                                                   some)
@@ -145,6 +160,7 @@ class layer_router {
     using dense_gate = locmoe::dense_gate<Scalar>;
     using policy = std::variant<
         locmoe::hash_router<Scalar>, locmoe::switch_router<Scalar>, locmoe::locmoe_router<Scalar>,
+        locmoe::rre_router<Scalar>, locmoe::domain_locmoe_router<Scalar>,
         locmoe::top_k_router<dense_gate>, locmoe::gshard_router<dense_gate>,
         locmoe::noisy_top_k_router<Scalar>, locmoe::bias_balanced_router<dense_gate>,
         locmoe::group_limited_router<dense_gate>, locmoe::node_limited_router<dense_gate>,
@@ -164,6 +180,8 @@ class layer_router {
         switch (options.kind) {
             case router_kind::hash:
             case router_kind::locmoe:
+            case router_kind::rre:
+            case router_kind::domain_locmoe:
             case router_kind::resonance: return std::nullopt;
             case router_kind::noisy_top_k:
                 return parameter<Scalar>::normal(name, 2 * n, width, deviation, seed);
@@ -191,6 +209,11 @@ class layer_router {
             case router_kind::switch_:
                 return switch_router<Scalar>(in(gate_->value), {.auxiliary = balance});
             case router_kind::locmoe: break;
+            case router_kind::rre:
+                return rre_router<Scalar>(expert_groups::blocked(n, options.domains), options.seed);
+            case router_kind::domain_locmoe:
+                return domain_locmoe_router<Scalar>(expert_groups::blocked(n, options.domains),
+                                                    {.auxiliary = balance, .locality = local});
             case router_kind::top_k:
                 return top_k_router<dense_gate>(dense(), {.k = k, .losses = losses});
             case router_kind::gshard:

@@ -45,6 +45,16 @@ struct corpus {
     }
 };
 
+/// Throws argument_error where a router gives each domain experts of its own and there are too few.
+void check_experts(const options& o, const corpus& read) {
+    for (const router_kind kind : o.routers)
+        if (asks_for_domains(kind) && o.training.shape.experts < read.domains.size())
+            throw locmoe::argument_error(
+                std::string("--experts: --router ") + router_name(kind) +
+                " needs one for each of " + std::to_string(read.domains.size()) +
+                " domains at least, got " + std::to_string(o.training.shape.experts));
+}
+
 /// Rank 0's work before the training: what is to be done, and the baseline.
 run_report begin(const options& o, const corpus& read) {
     const training_options& t = o.training;
@@ -102,6 +112,7 @@ void finish(const options& o, const run_report& report) {
 
 int train_in_process(const options& o) {
     const corpus read(o.data);
+    check_experts(o, read);
     run_report report = begin(o, read);
     locmoe::run_in_process(o.nodes * o.ranks_per_node, [&](locmoe::in_process_backend& backend) {
         run_rank(backend, o, read, report);
@@ -126,6 +137,7 @@ int train_over_mpi(const options& o) {
     }
     try {
         const corpus read(o.data);
+        check_experts(o, read);
         run_report report;
         if (world.rank() == 0) report = begin(o, read);
         locmoe::boost_mpi_backend backend(world);

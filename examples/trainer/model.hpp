@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "attention.hpp"
+#include "batch.hpp"
 #include "cross_entropy.hpp"
 #include "embedding.hpp"
 #include "feed_forward.hpp"
@@ -47,8 +47,8 @@ feed_forward<Scalar> make_expert(const std::string& layer, std::size_t e, const 
 /// `Moe` routes rows to experts and back, and is the only part that knows of other ranks:
 ///
 ///     Moe(name, shape, seed, environment&)
-///     forward(x, ids, y)              y [T, d], written
-///     backward(x, ids, grad_y, grad_x)   adds to parameters' gradients, writes grad_x
+///     forward(x, batch, y)            y [T, d], written
+///     backward(x, batch, grad_y, grad_x)   adds to parameters' gradients, writes grad_x
 ///     own_loss()                      of the router, this rank's share, of the last forward pass
 ///     list(parameter_list&)
 template <class Scalar, class Moe>
@@ -64,16 +64,15 @@ class language_model {
                                                       (shape.layers - i) % 2 == 1, environment));
     }
 
-    /// `ids` and `targets` [T], whole sequences. The sum over this rank's counted targets, in nats.
-    /// `scale` is what each row's loss is multiplied by in the loss that `backward` descends.
-    double forward(std::span<const std::int32_t> ids, std::span<const std::int32_t> targets,
-                   Scalar scale) {
-        const std::size_t rows = ids.size(), width = head_.weight.value.shape(0);
-        embedding_.forward(ids, shaped(residual_, rows, width));
-        for (const auto& l : layers_) l->forward(ids, out(residual_));
+    /// The sum over this rank's counted targets, in nats. `scale` is what each row's loss is
+    /// multiplied by in the loss that `backward` descends.
+    double forward(const batch& of, Scalar scale) {
+        const std::size_t rows = of.ids.size(), width = head_.weight.value.shape(0);
+        embedding_.forward(of.ids, shaped(residual_, rows, width));
+        for (const auto& l : layers_) l->forward(of, out(residual_));
         last_norm_.forward(in(residual_), shaped(last_, rows, width));
         head_.forward(in(last_), shaped(logits_, rows, 256));
-        return cross_entropy(out(logits_), targets, scale);
+        return cross_entropy(out(logits_), of.targets, scale);
     }
 
     /// The routers' own losses of the last forward pass, this rank's share.
@@ -85,14 +84,14 @@ class language_model {
     }
 
     /// Adds to the gradients, once after each forward pass.
-    void backward(std::span<const std::int32_t> ids) {
-        const std::size_t rows = ids.size(), width = head_.weight.value.shape(0);
+    void backward(const batch& of) {
+        const std::size_t rows = of.ids.size(), width = head_.weight.value.shape(0);
         head_.backward(in(last_), in(logits_), shaped(grad_last_, rows, width));
         fill(shaped(grad_residual_, rows, width), Scalar(0));
         last_norm_.backward(in(grad_last_), out(grad_residual_));
         for (std::size_t i = layers_.size(); i-- > 0;)
-            layers_[i]->backward(ids, out(grad_residual_));
-        embedding_.backward(ids, in(grad_residual_));
+            layers_[i]->backward(of, out(grad_residual_));
+        embedding_.backward(of.ids, in(grad_residual_));
     }
 
     parameter_list<Scalar> parameters() {
@@ -124,24 +123,24 @@ class language_model {
                                                               shape.inner, 1.0, 1.0, seed);
         }
 
-        void forward(std::span<const std::int32_t> ids, matrix_view<Scalar> residual) {
+        void forward(const batch& of, matrix_view<Scalar> residual) {
             const std::size_t rows = residual.rows, width = residual.cols;
             attention_norm.forward(residual, shaped(attention_in_, rows, width));
             mix.forward(in(attention_in_), shaped(change_, rows, width));
             add(residual, in(change_));
             feed_norm.forward(residual, shaped(feed_in_, rows, width));
             if (moe)
-                moe->forward(in(feed_in_), ids, shaped(change_, rows, width));
+                moe->forward(in(feed_in_), of, shaped(change_, rows, width));
             else
                 feed->forward(in(feed_in_), shaped(change_, rows, width));
             add(residual, in(change_));
         }
 
-        void backward(std::span<const std::int32_t> ids, matrix_view<Scalar> grad_residual) {
+        void backward(const batch& of, matrix_view<Scalar> grad_residual) {
             const std::size_t rows = grad_residual.rows, width = grad_residual.cols;
             const auto change = shaped(change_, rows, width);
             if (moe)
-                moe->backward(in(feed_in_), ids, grad_residual, change);
+                moe->backward(in(feed_in_), of, grad_residual, change);
             else
                 feed->backward(in(feed_in_), grad_residual, change);
             feed_norm.backward(change, grad_residual);

@@ -14,6 +14,7 @@
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 
+#include "batch.hpp"
 #include "capacity_option.hpp"
 #include "feed_forward.hpp"
 #include "layer_router.hpp"
@@ -65,11 +66,10 @@ class expert_parallel_moe {
             experts_.push_back(make_expert<Scalar>(name, static_cast<std::size_t>(e), shape, seed));
     }
 
-    void forward(matrix_view<const Scalar> x, std::span<const std::int32_t> ids,
-                 matrix_view<Scalar> y) {
+    void forward(matrix_view<const Scalar> x, const batch& of, matrix_view<Scalar> y) {
         auto& exchange = where_.exchange;
         auto& clock = where_.clock;
-        const auto context = this->context(ids);
+        const auto context = this->context(of);
         clock.run(step_part::route, [&] { decided_ = router_.route(x, context); });
         clock.run(step_part::plan, [&] { make_plan(); });
         if (where_.training) clock.run(step_part::route, [&] { observe(x); });
@@ -91,9 +91,9 @@ class expert_parallel_moe {
         count_sent();
     }
 
-    /// With x and ids of the last forward pass; writes the gradient of x.
-    void backward(matrix_view<const Scalar> x, std::span<const std::int32_t> ids,
-                  matrix_view<const Scalar> grad_y, matrix_view<Scalar> grad_x) {
+    /// With x and batch of the last forward pass; writes the gradient of x.
+    void backward(matrix_view<const Scalar> x, const batch& of, matrix_view<const Scalar> grad_y,
+                  matrix_view<Scalar> grad_x) {
         auto& exchange = where_.exchange;
         auto& clock = where_.clock;
         const std::size_t rows = plan_.expert_row_count();
@@ -111,8 +111,8 @@ class expert_parallel_moe {
         clock.run(step_part::exchange,
                   [&] { exchange.dispatch_backward(plan_, grad_in_, grad_x); });
         clock.run(step_part::route, [&] {
-            router_.backward(x, decided_, load_, context(ids),
-                             std::span<const Scalar>(grad_weights), loss_scale_, grad_x);
+            router_.backward(x, decided_, load_, context(of), std::span<const Scalar>(grad_weights),
+                             loss_scale_, grad_x);
         });
         count_sent();
         router_.end_step(load_);
@@ -130,10 +130,11 @@ class expert_parallel_moe {
   private:
     // What is drawn at random follows the row's place in the batch of all ranks, which hold equally
     // many rows while training.
-    locmoe::route_context context(std::span<const std::int32_t> ids) const {
-        auto c = where_.exchange.context(ids);
+    locmoe::route_context context(const batch& of) const {
+        auto c = where_.exchange.context(of.ids);
+        c.domains = of.domains;
         c.step = where_.step;
-        c.first_token = static_cast<std::uint64_t>(c.rank) * ids.size();
+        c.first_token = static_cast<std::uint64_t>(c.rank) * of.ids.size();
         c.training = where_.training;
         return c;
     }

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "locmoe/topology/topology.hpp"
 
+#include "batch.hpp"
 #include "random.hpp"
 #include "text_data.hpp"
 
@@ -49,24 +51,30 @@ struct shards {
     }
 };
 
-/// Rows for the model: [sequences * length] each.
-struct batch {
-    std::vector<std::int32_t> ids;
-    std::vector<std::int32_t> targets;
-
-    void clear() {
-        ids.clear();
-        targets.clear();
-    }
+/// Text to train on, and the number of the domain that it is of.
+struct training_text {
+    text bytes;
+    std::int32_t domain = 0;
 };
+
+/// What a rank trains on, of the domains that it reads.
+inline std::vector<training_text> training_texts(const std::vector<domain>& domains,
+                                                 const shards& shared, locmoe::rank_id rank) {
+    std::vector<training_text> texts;
+    for (std::size_t d = 0; d < domains.size(); ++d)
+        if (shared.reads(rank, d))
+            for (const text& t : domains[d].training())
+                texts.push_back({t, static_cast<std::int32_t>(d)});
+    return texts;
+}
 
 /// Draws training sequences from one rank's texts: every start is equally likely.
 class training_sampler {
   public:
     /// Throws argument_error where no text has more than `length` bytes.
-    training_sampler(std::vector<text> texts, std::size_t length)
+    training_sampler(std::vector<training_text> texts, std::size_t length)
         : texts_(std::move(texts)), length_(length) {
-        for (const text& t : texts_) starts_ += t.size() > length ? t.size() - length : 0;
+        for (const auto& [t, d] : texts_) starts_ += t.size() > length ? t.size() - length : 0;
         if (starts_ == 0)
             throw locmoe::argument_error("a rank's training text is shorter than one sequence");
     }
@@ -76,13 +84,14 @@ class training_sampler {
         to.clear();
         for (std::size_t s = 0; s < sequences; ++s) {
             std::uint64_t start = random.below(starts_);
-            for (const text& t : texts_) {
+            for (const auto& [t, d] : texts_) {
                 const std::size_t here = t.size() > length_ ? t.size() - length_ : 0;
                 if (start < here) {
                     const auto first = t.begin() + static_cast<std::ptrdiff_t>(start);
                     const auto count = static_cast<std::ptrdiff_t>(length_);
                     to.ids.insert(to.ids.end(), first, first + count);
                     to.targets.insert(to.targets.end(), first + 1, first + 1 + count);
+                    to.domains.insert(to.domains.end(), length_, d);
                     break;
                 }
                 start -= here;
@@ -91,7 +100,7 @@ class training_sampler {
     }
 
   private:
-    std::vector<text> texts_;
+    std::vector<training_text> texts_;
     std::size_t length_;
     std::uint64_t starts_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "locmoe/exec/executor.hpp"
 
 #include "adam.hpp"
+#include "batch.hpp"
 #include "held_out.hpp"
 #include "model.hpp"
 #include "moe.hpp"
@@ -47,8 +48,8 @@ class rank_trainer {
           exchange_(backend, nodes,
                     locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count())),
           environment_{exchange_,
-                       {options.router, options.shape.experts, byte_counts, options.alpha,
-                        options.mu, options.epsilon, options.seed},
+                       {options.router, options.shape.experts, byte_counts, domains.size(),
+                        options.alpha, options.mu, options.epsilon, options.seed},
                        options.capacity,
                        options.node_aggregated},
           model_(options.shape, options.seed, environment_),
@@ -57,7 +58,7 @@ class rank_trainer {
           domains_(domains),
           shards_(options.shuffled ? shards::shuffled(domains.size(), nodes)
                                    : shards::by_domain(domains.size(), nodes)),
-          sampler_(own_training_text(), options.shape.context) {}
+          sampler_(training_texts(domains, shards_, backend.rank()), options.shape.context) {}
 
     /// One step; the mean over all ranks' bytes of the task loss, in bits.
     double step() {
@@ -70,9 +71,8 @@ class rank_trainer {
             clear_gradients(parameters_);
             environment_.step = steps_done_;
             environment_.measures = steps_done_ + 1 == options_.steps;
-            const double nats =
-                model_.forward(batch_.ids, batch_.targets, static_cast<Scalar>(1 / all_rows));
-            model_.backward(batch_.ids);
+            const double nats = model_.forward(batch_, static_cast<Scalar>(1 / all_rows));
+            model_.backward(batch_);
             loss = sum_over_ranks(nats / all_rows) / std::numbers::ln2;
             optimizer_.step(learning_rate(steps_done_, options_.steps, options_.steps / 20 + 1,
                                           options_.peak_rate));
@@ -97,7 +97,7 @@ class rank_trainer {
                 append(mine[i], length, batch_);
                 sums[1] += static_cast<double>(mine[i].end - mine[i].first);
             }
-            sums[0] += model_.forward(batch_.ids, batch_.targets, Scalar(0));
+            sums[0] += model_.forward(batch_, Scalar(0));
         }
         environment_.training = true;
         locmoe::all_reduce_sum(backend_, std::span<double>(sums));
@@ -124,14 +124,6 @@ class rank_trainer {
 
   private:
     static std::size_t index(locmoe::rank_id rank) { return static_cast<std::size_t>(rank); }
-
-    std::vector<text> own_training_text() const {
-        std::vector<text> texts;
-        for (std::size_t d = 0; d < domains_.size(); ++d)
-            if (shards_.reads(backend_.rank(), d))
-                for (const text& t : domains_[d].training()) texts.push_back(t);
-        return texts;
-    }
 
     std::vector<held_out_window> windows_of(locmoe::rank_id rank) const {
         return held_out_windows(domains_, shards_, rank, options_.shape.context);

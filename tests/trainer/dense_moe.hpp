@@ -12,6 +12,7 @@
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
 
+#include "batch.hpp"
 #include "capacity_option.hpp"
 #include "feed_forward.hpp"
 #include "layer_router.hpp"
@@ -41,20 +42,19 @@ class dense_moe {
             experts_.emplace_back(make_expert<Scalar>(name, e, shape, seed));
     }
 
-    void forward(matrix_view<const Scalar> x, std::span<const std::int32_t> ids,
-                 matrix_view<Scalar> y) {
+    void forward(matrix_view<const Scalar> x, const batch& of, matrix_view<Scalar> y) {
         const std::size_t ranks = where_.nodes.rank_count(), share = x.rows / ranks;
         decided_.clear();
         load_.assign(experts_.size(), 0);
         for (std::size_t r = 0; r < ranks; ++r) {
-            decided_.push_back(router_.route(rows_of(x, r * share, share), context(r, ids, share)));
+            decided_.push_back(router_.route(rows_of(x, r * share, share), context(r, of, share)));
             const auto counts = locmoe::count_choices(decided_[r]);
             for (std::size_t e = 0; e < load_.size(); ++e) load_[e] += counts[e];
         }
         own_loss_ = 0;
         for (std::size_t r = 0; r < ranks; ++r)
             own_loss_ +=
-                static_cast<double>(router_.loss(decided_[r], load_, context(r, ids, share))) /
+                static_cast<double>(router_.loss(decided_[r], load_, context(r, of, share))) /
                 static_cast<double>(ranks);
 
         std::int64_t choices = 0;
@@ -90,8 +90,8 @@ class dense_moe {
         if (where_.training) capacity_.observe({.demand = demand, .load = load_, .delta = &delta});
     }
 
-    void backward(matrix_view<const Scalar> x, std::span<const std::int32_t> ids,
-                  matrix_view<const Scalar> grad_y, matrix_view<Scalar> grad_x) {
+    void backward(matrix_view<const Scalar> x, const batch& of, matrix_view<const Scalar> grad_y,
+                  matrix_view<Scalar> grad_x) {
         const std::size_t ranks = where_.nodes.rank_count(), share = x.rows / ranks;
         std::vector<std::vector<Scalar>> grad_weights;
         for (const auto& decided : decided_) grad_weights.emplace_back(decided.weights.size());
@@ -109,7 +109,7 @@ class dense_moe {
         }
         for (std::size_t r = 0; r < ranks; ++r)
             router_.backward(rows_of(x, r * share, share), decided_[r], load_,
-                             context(r, ids, share), std::span<const Scalar>(grad_weights[r]),
+                             context(r, of, share), std::span<const Scalar>(grad_weights[r]),
                              Scalar(1) / static_cast<Scalar>(ranks),
                              rows_of(grad_x, r * share, share));
         if (where_.training) router_.end_step(load_);
@@ -123,10 +123,12 @@ class dense_moe {
     }
 
   private:
-    locmoe::route_context context(std::size_t rank, std::span<const std::int32_t> ids,
-                                  std::size_t share) const {
+    locmoe::route_context context(std::size_t rank, const batch& of, std::size_t share) const {
+        const auto own = [&](std::span<const std::int32_t> all) {
+            return all.subspan(rank * share, share);
+        };
         locmoe::route_context c{static_cast<locmoe::rank_id>(rank), where_.nodes, where_.placement,
-                                ids.subspan(rank * share, share)};
+                                own(of.ids), own(of.domains)};
         c.step = where_.step;
         c.first_token = rank * share;
         return c;

@@ -100,8 +100,8 @@ outcome train_densely(const training_options& options, const locmoe::topology& n
     const auto placement =
         locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count());
     typename dense_moe<Scalar>::environment where{
-        {options.router, options.shape.experts, counts, options.alpha, options.mu, options.epsilon,
-         options.seed},
+        {options.router, options.shape.experts, counts, two_domains().size(), options.alpha,
+         options.mu, options.epsilon, options.seed},
         nodes,
         placement,
         options.capacity};
@@ -112,20 +112,18 @@ outcome train_densely(const training_options& options, const locmoe::topology& n
     for (std::size_t s = 0; s < options.steps; ++s) {
         batch all, own;
         for (std::size_t r = 0; r < nodes.rank_count(); ++r) {
-            std::vector<text> texts;
-            for (std::size_t d = 0; d < two_domains().size(); ++d)
-                if (shared.reads(static_cast<locmoe::rank_id>(r), d))
-                    for (const text& t : two_domains()[d].training()) texts.push_back(t);
-            training_sampler(texts, options.shape.context)
+            training_sampler(training_texts(two_domains(), shared, static_cast<locmoe::rank_id>(r)),
+                             options.shape.context)
                 .draw(seed_for(options.seed, s, r), options.sequences, own);
             all.ids.insert(all.ids.end(), own.ids.begin(), own.ids.end());
             all.targets.insert(all.targets.end(), own.targets.begin(), own.targets.end());
+            all.domains.insert(all.domains.end(), own.domains.begin(), own.domains.end());
         }
         const auto rows = static_cast<double>(all.ids.size());
         clear_gradients(parameters);
         where.step = s;
-        const double nats = model.forward(all.ids, all.targets, static_cast<Scalar>(1 / rows));
-        model.backward(all.ids);
+        const double nats = model.forward(all, static_cast<Scalar>(1 / rows));
+        model.backward(all);
         optimizer.step(learning_rate(s, options.steps, options.steps / 20 + 1, options.peak_rate));
         result.losses.push_back(nats / rows / std::numbers::ln2);
     }
@@ -171,6 +169,7 @@ bool is_main(router_kind router) {
 bool has_loss(router_kind router) {
     switch (router) {
         case router_kind::hash:
+        case router_kind::rre:
         case router_kind::bias_balanced:
         case router_kind::expert_choice:
         case router_kind::base:
@@ -197,23 +196,26 @@ TEST_CASE(
     for (const router_kind router : all_routers())
         for (const bool drops : {false, true}) {
             INFO(router_name(router) << (drops ? ", fixed capacity" : ", dropless"));
-            dense_moe<double>::environment where{{router, small.experts, counts, 0.1, 0.3, 0.05},
-                                                 nodes,
-                                                 placement,
-                                                 drops ? of_factor(1.0) : dropless(),
-                                                 false};
+            dense_moe<double>::environment where{
+                {router, small.experts, counts, two_domains().size(), 0.1, 0.3, 0.05},
+                nodes,
+                placement,
+                drops ? of_factor(1.0) : dropless(),
+                false};
             language_model<double, dense_moe<double>> model(small, 3, where);
             batch rows;
-            training_sampler(two_domains()[0].training(), small.context).draw(1, 4, rows);
+            training_sampler(training_texts(two_domains(), shards::shuffled(3, nodes), 0),
+                             small.context)
+                .draw(2, 4, rows);
             const double scale = 1.0 / static_cast<double>(rows.ids.size());
             const auto loss = [&] {
-                const double nats = model.forward(rows.ids, rows.targets, scale);
+                const double nats = model.forward(rows, scale);
                 return nats * scale + model.own_loss();
             };
             loss();
             if (is_main(router) || !drops) CHECK((where.dropped > 0) == drops);
             CHECK((model.own_loss() > 0) == has_loss(router));
-            model.backward(rows.ids);
+            model.backward(rows);
             check_parameters(model.parameters().all(), loss);
         }
 }

@@ -132,7 +132,7 @@ TEST_CASE("Without a capacity nothing is dropped, and with one of a row nearly e
 
 TEST_CASE("Each router is known by its name, and the word every stands for all of them") {
     const auto every = train("", "--router every --experts 4");
-    REQUIRE(every["routers"].size() == 15);
+    REQUIRE(every["routers"].size() == 17);
     for (const auto& r : every["routers"]) {
         const auto name = r["name"].get<std::string>();
         INFO(name);
@@ -141,6 +141,19 @@ TEST_CASE("Each router is known by its name, and the word every stands for all o
               (name == "top_k" || name == "noisy_top_k" || name == "bias_balanced" ||
                name == "group_limited" || name == "node_limited" || name == "resonance" ||
                name == "gshard" || name == "dense"));
+    }
+}
+
+TEST_CASE("Experts of a domain are on the node that reads it, and each domain has one at least") {
+    for (const char* router : {"rre", "domain_locmoe"}) {
+        INFO(router);
+        const std::string named = std::string("--router ") + router;
+        CHECK(train("", named)["routers"][0]["kept_on_node_fraction"] == 1);
+        const auto mixed = train("", named + " --shards shuffled")["routers"][0];
+        CHECK(mixed["kept_on_node_fraction"].get<double>() < 1);
+        const auto few = run(LOCMOE_TRAIN " --experts 3 " + named);
+        CHECK(few.code == 1);
+        CHECK(few.said.find("needs one for each of 4 domains") != std::string::npos);
     }
 }
 

@@ -119,6 +119,7 @@ TEST_CASE("Each held-out byte is predicted once, from the bytes before it") {
                     append(window, length, rows);
                     REQUIRE(rows.ids.size() == length);
                     REQUIRE(rows.targets.size() == length);
+                    REQUIRE(rows.domains.size() == length);
                     std::size_t counted = 0;
                     for (std::size_t i = 0; i < length; ++i) {
                         if (rows.targets[i] == no_target) continue;
@@ -129,8 +130,10 @@ TEST_CASE("Each held-out byte is predicted once, from the bytes before it") {
                         if (i < at) CHECK(i + 1 >= std::min(length / 2, at));
                         for (std::size_t d = 0; d < domains.size(); ++d)
                             for (std::size_t f = 0; f < domains[d].files.size(); ++f)
-                                if (domains[d].held_out()[f].data() == window.from.data())
+                                if (domains[d].held_out()[f].data() == window.from.data()) {
                                     ++predicted[d][f][at];
+                                    CHECK(rows.domains[i] == static_cast<std::int32_t>(d));
+                                }
                     }
                     CHECK(counted == window.end - window.first);
                 }
@@ -141,8 +144,9 @@ TEST_CASE("Each held-out byte is predicted once, from the bytes before it") {
 }
 
 TEST_CASE("Training sequences are stretches of one text, and the same seed draws the same") {
-    const auto d = made_up("d", {200, 30, 120});
-    const training_sampler sampler(d.training(), 20);
+    const std::vector<domain> domains = {made_up("d", {200, 30, 120})};
+    const auto texts = training_texts(domains, shards::shuffled(1, topology::uniform(1, 1)), 0);
+    const training_sampler sampler(texts, 20);
     batch a, b, c;
     sampler.draw(1, 50, a);
     sampler.draw(1, 50, b);
@@ -154,5 +158,23 @@ TEST_CASE("Training sequences are stretches of one text, and the same seed draws
         CHECK(a.targets[i] == (a.ids[i] + 1) % 256);
         if (i % 20 != 19) CHECK(a.ids[i + 1] == a.targets[i]);
     }
-    CHECK_THROWS_AS(training_sampler(d.training(), 500), locmoe::argument_error);
+    CHECK_THROWS_AS(training_sampler(texts, 500), locmoe::argument_error);
+}
+
+TEST_CASE("Each drawn row names the domain of its text") {
+    std::vector<domain> domains = {made_up("low", {300}), made_up("other", {300}),
+                                   made_up("high", {200, 100})};
+    for (auto& byte : domains[0].files[0]) byte = 0;
+    for (auto& file : domains[2].files)
+        for (auto& byte : file) byte = 2;
+    shards some = shards::shuffled(3, topology::uniform(1, 2));
+    some.readers[1] = {1};
+    batch rows;
+    training_sampler(training_texts(domains, some, 0), 20).draw(3, 40, rows);
+    REQUIRE(rows.domains.size() == rows.ids.size());
+    CHECK(rows.domains == rows.ids);
+    std::size_t high = 0;
+    for (const auto d : rows.domains) high += d == 2;
+    CHECK(high > 0);
+    CHECK(high < rows.domains.size());
 }
