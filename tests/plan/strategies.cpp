@@ -123,6 +123,43 @@ TEST_CASE("node_aggregated with exact combine places and combines as by hand", "
     check_every_law(node_aggregated{.exact_combine = true});
 }
 
+TEST_CASE("node_aggregated in chunks places and combines as by hand", "[plan]") {
+    check_every_law(node_aggregated{.chunks = 2});
+    check_every_law(node_aggregated{.chunks = 5, .exact_combine = true});
+}
+
+TEST_CASE("node_aggregated in chunks sends the same rows, and sums to the same bits", "[plan]") {
+    for (std::uint32_t seed = 0; seed < cases; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        const std::size_t chunks = 2 + seed % 4;
+        INFO(chunks << " chunks, " << job.text);
+        const auto whole = plan_all(node_aggregated{}, job.nodes, job.placement, job.assigned);
+        const auto cut =
+            plan_all(node_aggregated{.chunks = chunks}, job.nodes, job.placement, job.assigned);
+        random_cases::generator g(seed);
+        std::vector<std::vector<float>> values;
+        for (std::size_t r = 0; r < whole.size(); ++r) {
+            REQUIRE(cut[r].traffic(1).inter_node.rows == whole[r].traffic(1).inter_node.rows);
+            REQUIRE(cut[r].traffic(1).intra_node.rows == whole[r].traffic(1).intra_node.rows);
+            auto& v = values.emplace_back();
+            for (std::size_t i = 0; i < whole[r].expert_row_count(); ++i)
+                v.push_back(static_cast<float>(g.up_to(1000000)) / 997.0f);
+        }
+        REQUIRE(replay(std::span(cut), &exchange_plan::combine, values) ==
+                replay(std::span(whole), &exchange_plan::combine, values));
+    }
+}
+
+TEST_CASE("node_aggregated refuses no chunks and other ranks chunks of another number", "[plan]") {
+    const auto job = random_cases::job_on(4, 7);
+    CHECK_THROWS_AS(plan_all(node_aggregated{.chunks = 0}, job.nodes, job.placement, job.assigned),
+                    argument_error);
+    const plan_request request{0, job.nodes, job.placement, job.assigned[0]};
+    auto planner = node_aggregated{.chunks = 2}.planner(request);
+    CHECK_THROWS_AS(planner.incoming(1, {{1, {-1, 0, 2}}}), plan_error);
+    CHECK_THROWS_AS(planner.incoming(1, {{1, {}}}), plan_error);
+}
+
 TEST_CASE("node_balanced places and combines every kept pair as by hand", "[plan]") {
     check_every_law(node_balanced{});
     check_every_law(node_balanced{.exact_combine = true});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,50 @@ inline void describe_flow(std::string& text, std::string_view name, const flow& 
         text += concat("    ", p.name, ": sends ", out.rows, " rows in ", out.messages,
                        " messages, receives ", in.rows, " rows in ", in.messages, "\n");
     }
+}
+
+inline std::string milliseconds(std::int64_t nanoseconds) {
+    return concat(static_cast<double>(nanoseconds) * 1e-6, " ms");
+}
+
+/// Why the plan is of its strategy.
+inline void describe_choice(std::string& text, const plan_choice& choice) {
+    const cost_estimate& best = choice.chosen();
+    text += concat("  chosen for rows of ", choice.row_bytes, " bytes: ", best.strategy);
+    if (!best.declined.empty()) {
+        text += concat(", as a fallback, for no strategy fits; it does not, for ", best.declined,
+                       "\n");
+    } else {
+        text += concat(", estimated ", milliseconds(best.nanoseconds));
+        if (choice.lower_bound > 0)
+            text += concat(", ",
+                           static_cast<double>(best.nanoseconds) /
+                               static_cast<double>(choice.lower_bound),
+                           " times the lower bound of ", milliseconds(choice.lower_bound));
+        text += "\n";
+    }
+    std::string_view rank = "runner-up";
+    for (std::size_t i = 1; i < choice.candidates.size(); ++i) {
+        const cost_estimate& other = choice.candidates[i];
+        if (!other.declined.empty()) {
+            text += concat("    declined: ", other.strategy, ", for ", other.declined, "\n");
+            continue;
+        }
+        text += concat("    ", rank, ": ", other.strategy, ", ", milliseconds(other.nanoseconds),
+                       "\n");
+        rank = "then";
+    }
+}
+
+inline std::string json(const plan_choice& choice) {
+    std::string all;
+    for (const cost_estimate& c : choice.candidates) {
+        all += concat(all.empty() ? "" : ", ", R"({"strategy": ")", c.strategy, R"(", )");
+        all += c.declined.empty() ? concat(R"("nanoseconds": )", c.nanoseconds, "}")
+                                  : concat(R"("declined": ")", c.declined, R"("})");
+    }
+    return concat(R"({"row_bytes": )", choice.row_bytes, R"(, "lower_bound_nanoseconds": )",
+                  choice.lower_bound, R"(, "candidates": [)", all, "]}");
 }
 
 inline void describe_traffic(std::string& text, std::string_view name, const traffic& t) {
@@ -76,8 +121,8 @@ inline std::string json(const flow& moved, std::size_t row_bytes) {
 
 }  // namespace detail
 
-/// What one rank's plan does, for a person: strategy, rows, each phase, and the traffic of one
-/// dispatch and one combine of rows of `row_bytes` bytes.
+/// What one rank's plan does, for a person: strategy and, where it was chosen by price, why; rows,
+/// each phase, and the traffic of one dispatch and one combine of rows of `row_bytes` bytes.
 inline std::string describe(const exchange_plan& plan, std::size_t row_bytes) {
     using detail::concat;
     std::string text = concat("plan of rank ", plan.rank, " of ", plan.rank_count, ": ",
@@ -85,6 +130,7 @@ inline std::string describe(const exchange_plan& plan, std::size_t row_bytes) {
                               plan.choice_count, ": ", plan.pair_count(), " pairs kept, ",
                               plan.dropped_pairs, " dropped; ", plan.expert_row_count(),
                               " rows for ", plan.experts.size(), " experts here\n");
+    if (plan.choice) detail::describe_choice(text, *plan.choice);
     detail::describe_flow(text, "dispatch", plan.dispatch);
     detail::describe_flow(text, "combine", plan.combine);
     detail::describe_traffic(text, "sent by dispatch", plan.traffic(row_bytes));
@@ -103,8 +149,9 @@ inline std::string describe_json(const exchange_plan& plan, std::size_t row_byte
                   R"(, "ranks": )", plan.rank_count, R"(, "tokens": )", plan.token_count,
                   R"(, "choices": )", plan.choice_count, R"(, "pairs_kept": )", plan.pair_count(),
                   R"(, "pairs_dropped": )", plan.dropped_pairs, R"(, "row_bytes": )", row_bytes,
-                  R"(, "experts": [)", experts, R"(], "dispatch": )",
-                  detail::json(plan.dispatch, row_bytes), R"(, "combine": )",
+                  R"(, "experts": [)", experts, "]",
+                  plan.choice ? concat(R"(, "choice": )", detail::json(*plan.choice)) : "",
+                  R"(, "dispatch": )", detail::json(plan.dispatch, row_bytes), R"(, "combine": )",
                   detail::json(plan.combine, row_bytes), "}");
 }
 
@@ -128,6 +175,7 @@ inline std::string describe(std::span<const exchange_plan> plans, std::size_t ro
                               plans.empty() ? std::string() : plans[0].strategy, "\n  ", pairs,
                               " pairs kept, ", dropped, " dropped; at most ", most,
                               " rows on one rank\n");
+    if (!plans.empty() && plans[0].choice) detail::describe_choice(text, *plans[0].choice);
     detail::describe_traffic(text, "sent by dispatch", out);
     detail::describe_traffic(text, "sent by combine", back);
     return text;

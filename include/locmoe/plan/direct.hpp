@@ -1,11 +1,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "locmoe/plan/detail/finish_plan.hpp"
+#include "locmoe/plan/detail/once_counter.hpp"
+#include "locmoe/plan/row_loads.hpp"
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
@@ -20,6 +24,24 @@ class direct_planner;
 struct direct {
     std::string_view name() const { return "direct"; }
     detail::direct_planner planner(const plan_request& request) const;
+
+    std::string loads_name() const { return "a row a pair"; }
+    /// Its messages inside nodes and between them travel side by side: priced as two phases.
+    std::vector<phase_shape> phase_shapes(const topology& nodes) const {
+        return {{"between nodes", link_tier::inter_node, 0, nodes.rank_count()},
+                {"inside nodes", link_tier::intra_node, 0, detail::largest_node(nodes)}};
+    }
+    void add_loads(const plan_request& request, row_loads& loads) const {
+        std::vector<std::int64_t> rows(request.nodes.rank_count(), 0);
+        detail::for_each_pair(request, [&](std::int64_t, rank_id to) {
+            ++rows[static_cast<std::size_t>(to)];
+        });
+        for (std::size_t r = 0; r < rows.size(); ++r) {
+            const auto to = static_cast<rank_id>(r);
+            loads.add(request.nodes.same_node(request.rank, to) ? 1 : 0, request.rank, to, rows[r]);
+        }
+    }
+    std::string declines(const topology&) const { return {}; }
 };
 
 namespace detail {

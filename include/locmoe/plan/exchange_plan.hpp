@@ -2,10 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "locmoe/core/ids.hpp"
+#include "locmoe/plan/cost_estimate.hpp"
 #include "locmoe/plan/flow.hpp"
 #include "locmoe/plan/traffic.hpp"
 
@@ -35,6 +37,8 @@ struct exchange_plan {
     std::vector<expert_id> experts;       ///< this rank's, ascending
     std::vector<row_index> expert_first;  ///< [experts + 1]: rows of experts[i] start here
     std::int64_t dropped_pairs = 0;       ///< pairs of this rank that found no room
+
+    std::optional<plan_choice> choice;  ///< why this strategy; none where the caller named it
 
     flow dispatch;
     flow combine;

@@ -2,13 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "locmoe/plan/detail/even_out.hpp"
 #include "locmoe/plan/detail/relay_of.hpp"
+#include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/row_forwarder.hpp"
+#include "locmoe/plan/row_loads.hpp"
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
@@ -34,6 +37,20 @@ struct node_balanced {
         return exact_combine ? "node_balanced, exact combine" : "node_balanced";
     }
     detail::node_balanced_planner planner(const plan_request& request) const;
+
+    /// The loads of `node_aggregated`; `settle` evens them out.
+    std::string loads_name() const { return node_aggregated{}.loads_name(); }
+    std::vector<phase_shape> phase_shapes(const topology& nodes) const {
+        return node_aggregated{}.phase_shapes(nodes);
+    }
+    void add_loads(const plan_request& request, row_loads& loads) const {
+        node_aggregated{}.add_loads(request, loads);
+    }
+    row_loads settle(const row_loads& sums) const;
+    std::string declines(const topology& nodes) const {
+        if (nodes.node_count() == 1) return "there is one node";
+        return detail::largest_node(nodes) == 1 ? "each node has one rank" : "";
+    }
 };
 
 namespace detail {
@@ -203,6 +220,50 @@ class node_balanced_planner {
 };
 
 }  // namespace detail
+
+/// What a rank has beyond its node's mean goes to the others first; then all send the mean. Relays
+/// take in, and pass on, about equally much as well.
+inline row_loads node_balanced::settle(const row_loads& sums) const {
+    using side = row_loads::side;
+    const topology& nodes = sums.nodes();
+    const std::size_t neighbours = detail::largest_node(nodes) - 1;
+    row_loads even(nodes,
+                   {{"even out", link_tier::intra_node, 0, neighbours},
+                    {"to relays", link_tier::inter_node, 1, nodes.rank_count()},
+                    {"own node", link_tier::intra_node, 0, neighbours},
+                    {"relays to experts", link_tier::intra_node, 2, neighbours}},
+                   sums.leaf_nodes());
+    even.take_part(1, sums, 1, 1);
+    even.take_part(2, sums, 0, 1);
+    even.take_part(3, sums, 2, 1);
+    for (std::size_t n = 0; n < nodes.node_count(); ++n) {
+        const auto ranks = nodes.ranks_of(static_cast<node_id>(n));
+        const auto mean_of = [&](std::size_t phase, side which) {
+            std::int64_t all = 0;
+            for (const rank_id r : ranks) all += even.at(phase, r, which);
+            const auto count = static_cast<std::int64_t>(ranks.size());
+            return (all + count - 1) / count;
+        };
+        const std::int64_t mean = mean_of(1, side::rows_out);
+        for (const rank_id r : ranks) {
+            const std::int64_t surplus = even.at(1, r, side::rows_out) - mean;
+            even.at(0, r, side::rows_out) = surplus > 0 ? surplus : 0;
+            even.at(0, r, side::messages_out) = surplus > 0 ? 1 : 0;
+            even.at(0, r, side::rows_in) = surplus < 0 ? -surplus : 0;
+            even.at(0, r, side::messages_in) = surplus < 0 ? 1 : 0;
+        }
+        const auto spread = [&](std::size_t phase, side which) {
+            const std::int64_t each = mean_of(phase, which);
+            for (const rank_id r : ranks) even.at(phase, r, which) = each;
+        };
+        spread(1, side::rows_out);
+        spread(1, side::rows_in);
+        spread(1, side::messages_out);
+        spread(1, side::messages_in);
+        spread(3, side::rows_out);
+    }
+    return even;
+}
 
 inline detail::node_balanced_planner node_balanced::planner(const plan_request& request) const {
     return detail::node_balanced_planner(request, *this);

@@ -10,6 +10,7 @@
 
 #include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/detail/finish_plan.hpp"
+#include "locmoe/plan/detail/phase_order.hpp"
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
@@ -19,9 +20,9 @@ namespace locmoe {
 /// each pair which lane it takes next: first of this rank's own pairs, then of those that came in.
 ///
 /// Pairs of one token share a row for as long as they take the same lanes, and combine adds them up
-/// where they parted. Phases are received in ascending order; a phase passes on what came before
-/// it. Throws plan_error where a message does not fit, and where a lane was filled after its phase
-/// left.
+/// where they parted. All that one phase brings is received together; a phase passes on what came
+/// before it. Throws plan_error where a message does not fit, and where a lane was filled after its
+/// phase left.
 class row_forwarder {
   public:
     /// Rows for one rank in one phase.
@@ -181,6 +182,13 @@ class row_forwarder {
                 .push_back({request_.placement.local_index(kept_.experts[i]),
                             kept_.token(i, request_.assigned.choice_count),
                             static_cast<row_index>(i)});
+        const detail::phase_order row_order(rows_);
+        const detail::phase_order pair_order(pairs_);
+        if (!row_order.kept()) {
+            row_order.apply(rows_);
+            pair_order.apply(pairs_);
+            arrived_.renumber(row_order, pair_order);
+        }
         exchange_plan plan = detail::finish_plan(strategy_, request_, std::move(kept_), arrived_,
                                                  std::move(rows_), std::move(pairs_));
         if (exact_combine) plan.combine = detail::exact_combine(plan);

@@ -1,14 +1,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "locmoe/core/error.hpp"
+#include "locmoe/plan/detail/once_counter.hpp"
 #include "locmoe/plan/detail/relay_of.hpp"
 #include "locmoe/plan/row_forwarder.hpp"
+#include "locmoe/plan/row_loads.hpp"
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
@@ -33,10 +35,40 @@ struct store_and_forward {
     /// Combine without partial sums, to the bits of `direct`: as in `node_aggregated`.
     bool exact_combine = false;
 
-    std::string_view name() const {
-        return exact_combine ? "store_and_forward, exact combine" : "store_and_forward";
+    std::string name() const {
+        return detail::concat("store_and_forward", exact_combine ? ", exact combine" : "",
+                              ", radix ", radix);
     }
     detail::store_and_forward_planner planner(const plan_request& request) const;
+
+    std::string loads_name() const { return detail::concat("radix ", radix); }
+    /// Throws argument_error for a radix below 2.
+    std::vector<phase_shape> phase_shapes(const topology& nodes) const {
+        check_radix(no_rank);
+        const std::size_t neighbours = detail::largest_node(nodes) - 1;
+        const std::size_t uneven = neighbours / detail::smallest_node(nodes) + 1;
+        std::vector<phase_shape> shapes;
+        std::size_t unit = 1;
+        for (std::size_t rest = nodes.node_count() - 1; rest > 0; rest /= radix) {
+            shapes.push_back({detail::concat("by multiples of ", unit, " nodes"),
+                              link_tier::inter_node, shapes.size(), (radix - 1) * uneven});
+            unit *= radix;
+        }
+        shapes.push_back({"to experts", link_tier::intra_node, shapes.size(), neighbours});
+        return shapes;
+    }
+    void add_loads(const plan_request& request, row_loads& loads) const;
+    std::string declines(const topology& nodes) const {
+        return nodes.node_count() <= radix ? "there are no more nodes than its radix" : "";
+    }
+
+  private:
+    friend detail::store_and_forward_planner;
+    void check_radix(rank_id rank) const {
+        if (radix < 2)
+            detail::throw_argument("store_and_forward", "radix", "at least 2",
+                                   detail::concat(radix), rank);
+    }
 };
 
 namespace detail {
@@ -47,10 +79,10 @@ class store_and_forward_planner {
     std::size_t rounds;
 
     store_and_forward_planner(const plan_request& request, const store_and_forward& strategy)
-        : rounds(phase_names(request, strategy.radix).size()),
+        : rounds(names_of(request, strategy).size()),
           exact_(strategy.exact_combine),
-          rows_(concat(strategy.name(), ", radix ", strategy.radix), request,
-                phase_names(request, strategy.radix)),
+          rows_(strategy.name(), request,
+                names_of(request, strategy)),
           next_(request.placement.expert_count(), nullptr) {
         const std::size_t radix = strategy.radix;
         const std::size_t nodes = request.nodes.node_count();
@@ -85,16 +117,12 @@ class store_and_forward_planner {
     exchange_plan finish() { return rows_.finish(exact_); }
 
   private:
-    static std::vector<std::string> phase_names(const plan_request& request, std::size_t radix) {
-        if (radix < 2)
-            throw_argument("store_and_forward", "radix", "at least 2", concat(radix), request.rank);
+    static std::vector<std::string> names_of(const plan_request& request,
+                                             const store_and_forward& strategy) {
+        strategy.check_radix(request.rank);
         std::vector<std::string> names;
-        std::size_t unit = 1;
-        for (std::size_t rest = request.nodes.node_count() - 1; rest > 0; rest /= radix) {
-            names.push_back(concat("by multiples of ", unit, " nodes"));
-            unit *= radix;
-        }
-        names.push_back("to experts");
+        for (const phase_shape& shape : strategy.phase_shapes(request.nodes))
+            names.push_back(shape.name);
         return names;
     }
 
@@ -104,6 +132,49 @@ class store_and_forward_planner {
 };
 
 }  // namespace detail
+
+inline void store_and_forward::add_loads(const plan_request& request, row_loads& loads) const {
+    const topology& nodes = request.nodes;
+    const std::size_t count = nodes.node_count();
+    const auto home = static_cast<std::size_t>(nodes.node_of(request.rank));
+    struct hop {
+        rank_id from = 0;
+        rank_id to = 0;
+    };
+    // A hop by one digit is known by its phase and the node that it leads to.
+    const std::size_t last = loads.phases().size() - 1;
+    std::vector<hop> hops(last * count);
+    std::vector<std::vector<std::size_t>> way_to(count);
+    std::vector<rank_id> relay(count);
+    for (std::size_t n = 0; n < count; ++n) {
+        rank_id at = request.rank;
+        std::size_t node = home;
+        std::size_t distance = (n + count - home) % count;
+        std::size_t unit = 1;
+        for (std::size_t digit = 0; distance > 0; ++digit, distance /= radix, unit *= radix) {
+            if (distance % radix == 0) continue;
+            node = (node + distance % radix * unit) % count;
+            const rank_id to = detail::relay_of(nodes, at, static_cast<node_id>(node));
+            hops[digit * count + node] = {at, to};
+            way_to[n].push_back(digit * count + node);
+            at = to;
+        }
+        relay[n] = at;
+    }
+    detail::once_counter by_hop(hops.size());
+    detail::once_counter by_rank(nodes.rank_count());
+    detail::for_each_pair(request, [&](std::int64_t token, rank_id to) {
+        for (const std::size_t h : way_to[static_cast<std::size_t>(nodes.node_of(to))])
+            by_hop.add(h, token);
+        by_rank.add(static_cast<std::size_t>(to), token);
+    });
+    for (std::size_t h = 0; h < hops.size(); ++h)
+        loads.add(h / count, hops[h].from, hops[h].to, by_hop.rows(h));
+    for (std::size_t r = 0; r < nodes.rank_count(); ++r) {
+        const auto to = static_cast<rank_id>(r);
+        loads.add(last, relay[static_cast<std::size_t>(nodes.node_of(to))], to, by_rank.rows(r));
+    }
+}
 
 inline detail::store_and_forward_planner store_and_forward::planner(
     const plan_request& request) const {

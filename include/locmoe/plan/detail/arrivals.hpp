@@ -26,6 +26,13 @@ class arrivals {
         return by_source_[{source, way}];
     }
 
+    /// Gives every row and pair its number by `rows` and `pairs`.
+    template <class Rows, class Pairs>
+    void renumber(const Rows& rows, const Pairs& pairs) {
+        for (auto& [source, list] : by_source_)
+            for (arrival& a : list) a = {a.local_expert, rows(a.row), pairs(a.pair)};
+    }
+
     struct layout {
         std::vector<row_index> expert_first;
         row_sums rows;

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "locmoe/assign/assignment.hpp"
+#include "locmoe/exec/detail/agreed.hpp"
+#include "locmoe/exec/executor.hpp"
+#include "locmoe/plan/choose.hpp"
+#include "locmoe/plan/exchange_plan.hpp"
+
+namespace locmoe {
+
+namespace detail {
+
+inline std::int64_t fingerprint_of(const plan_options& options) {
+    const cluster_costs& c = options.costs;
+    fingerprint print;
+    print.add(options.row_bytes);
+    for (const double value :
+         {c.intra_node.latency, c.intra_node.overhead, c.intra_node.message_bandwidth,
+          c.intra_node.rank_bandwidth, c.inter_node.latency, c.inter_node.overhead,
+          c.inter_node.rank_bandwidth, c.inter_node.nic_bandwidth, c.pack_bandwidth})
+        print.add(std::bit_cast<std::uint64_t>(value));
+    if (c.leaves) {
+        print.add(c.leaves->nodes);
+        print.add(std::bit_cast<std::uint64_t>(c.leaves->uplink_bandwidth));
+        print.add(std::bit_cast<std::uint64_t>(c.leaves->latency));
+    }
+    return print.value();
+}
+
+template <class... Strategies>
+std::int64_t fingerprint_of(const candidates<Strategies...>& from) {
+    fingerprint print;
+    from.for_each([&](const auto& strategy, std::size_t) {
+        for (const char c : std::string(strategy.name())) print.add(static_cast<unsigned char>(c));
+    });
+    return print.value();
+}
+
+/// The cheapest candidate for what all ranks have assigned, the same on all of them.
+template <class Backend, class Kernels, class... Strategies>
+chosen_strategy choose_together(executor<Backend, Kernels>& exchange, const assignment& assigned,
+                                const plan_options& options,
+                                const candidates<Strategies...>& from) {
+    Backend& backend = exchange.backend();
+    check_same(backend, fingerprint_of(options), "plan_options");
+    check_same(backend, fingerprint_of(from), "candidates");
+    std::vector<std::int64_t> words;
+    agreed(backend, [&] {
+        check_costs(options.costs);
+        const plan_request request{backend.rank(), exchange.nodes(), exchange.placement(),
+                                   assigned};
+        check_request(request);
+        words = choice_words(from, request, options.costs);
+    });
+    chosen_strategy best =
+        choose(from, exchange.nodes(), options, backend.scan_counts(words).total);
+    // All ranks have worked out the same, unless their processors round differently: then rank 0's
+    // choice holds.
+    const std::int64_t own = backend.rank() == 0 ? static_cast<std::int64_t>(best.number) : 0;
+    best.number = static_cast<std::size_t>(backend.scan_counts(std::span(&own, 1)).total[0]);
+    from.for_each([&](const auto& strategy, std::size_t number) {
+        std::vector<cost_estimate>& priced = best.why.candidates;
+        for (std::size_t i = 1; number == best.number && i < priced.size(); ++i)
+            if (priced[i].strategy == strategy.name()) std::swap(priced[0], priced[i]);
+    });
+    return best;
+}
+
+template <class Backend, class Kernels, class... Strategies>
+exchange_plan plan_chosen(executor<Backend, Kernels>& exchange, const assignment& assigned,
+                          const candidates<Strategies...>& from, const chosen_strategy& best) {
+    exchange_plan plan;
+    from.for_each([&](const auto& strategy, std::size_t number) {
+        if (number == best.number) plan = exchange.plan(assigned, strategy);
+    });
+    plan.choice = best.why;
+    return plan;
+}
+
+}  // namespace detail
+
+/// This rank's plan under the strategy that is cheapest for what all ranks have assigned, by the
+/// cost model of `price`; `plan.choice` says why. Collective: the same options and candidates on all
+/// ranks, otherwise backend_error on all. Sums 4 counts for each phase and rank, so at every step of
+/// a training rather use a `plan_cache`.
+template <class Backend, class Kernels, class... Strategies>
+exchange_plan best_plan(executor<Backend, Kernels>& exchange, const assignment& assigned,
+                        const plan_options& options, const candidates<Strategies...>& from) {
+    return detail::plan_chosen(exchange, assigned, from,
+                               detail::choose_together(exchange, assigned, options, from));
+}
+
+/// The same with all strategies of the library.
+template <class Backend, class Kernels>
+exchange_plan best_plan(executor<Backend, Kernels>& exchange, const assignment& assigned,
+                        const plan_options& options) {
+    return best_plan(exchange, assigned, options, all_strategies());
+}
+
+}  // namespace locmoe

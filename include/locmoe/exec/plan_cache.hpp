@@ -1,0 +1,152 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "locmoe/assign/assignment.hpp"
+#include "locmoe/core/error.hpp"
+#include "locmoe/exec/best_plan.hpp"
+#include "locmoe/exec/executor.hpp"
+#include "locmoe/plan/choose.hpp"
+#include "locmoe/plan/exchange_plan.hpp"
+
+namespace locmoe {
+
+struct plan_cache_options {
+    std::size_t entries = 4;  ///< at least 1
+
+    /// A choice of strategy is used again while, on every rank, at most this fraction of the pairs
+    /// would have to go to another rank to give the counts that it was made for.
+    double drift = 0.1;
+};
+
+/// What became of the calls of `plan_cache::plan`.
+struct plan_cache_counts {
+    std::size_t plans_reused = 0;
+    std::size_t choices_reused = 0;
+    std::size_t choices_made = 0;
+};
+
+/// The best plans of a training, step by step, at the cost of one small collective where nothing
+/// new has to be found out. A plan is used again where every rank has assigned the same as before
+/// (a recomputed forward pass, a layer that shares another's routing, a router that does not
+/// learn). Else a choice of strategy is used again where every rank sends about the same counts
+/// to the others as before. Else all strategies are priced. Entries that were used longest ago
+/// make place.
+///
+/// `exchange` outlives it. All ranks build it and call `plan` together, with the same options.
+template <class Executor, class Candidates>
+class plan_cache {
+  public:
+    plan_cache(Executor& exchange, plan_options options, Candidates from,
+               plan_cache_options cache = {})
+        : exchange_(&exchange),
+          options_(std::move(options)),
+          from_(std::move(from)),
+          cache_(cache) {
+        using detail::concat;
+        detail::agreed(exchange.backend(), [&] {
+            if (cache.entries == 0)
+                detail::throw_argument("plan_cache", "entries", "at least 1", "0",
+                                       exchange.backend().rank());
+            if (!(cache.drift >= 0 && cache.drift <= 1))
+                detail::throw_argument("plan_cache", "drift", "0 to 1", concat(cache.drift),
+                                       exchange.backend().rank());
+        });
+    }
+
+    /// This rank's plan; it stays until as many other plans were made as there are entries.
+    const exchange_plan& plan(const assignment& assigned) {
+        std::vector<std::int64_t> counts;
+        detail::agreed(exchange_->backend(), [&] {
+            check_request({exchange_->backend().rank(), exchange_->nodes(),
+                           exchange_->placement(), assigned});
+            counts = counts_of(assigned);
+        });
+        // Which entries fit here, as plan and as choice; the sums say which fit everywhere.
+        std::vector<std::int64_t> fits(2 * cache_.entries, 0);
+        for (std::size_t i = 0; i < kept_.size(); ++i) {
+            fits[i] = same(kept_[i].assigned, assigned) ? 1 : 0;
+            fits[cache_.entries + i] = near(kept_[i].counts, counts) ? 1 : 0;
+        }
+        const auto total = exchange_->backend().scan_counts(fits).total;
+        const auto first = [&](std::size_t begin) {
+            const auto all = static_cast<std::int64_t>(exchange_->nodes().rank_count());
+            std::size_t i = 0;
+            while (i < kept_.size() && total[begin + i] != all) ++i;
+            return i;
+        };
+        if (const std::size_t i = first(0); i < kept_.size()) {
+            ++counts_.plans_reused;
+            to_front(i);
+            return kept_.front().plan;
+        }
+        entry fresh;
+        if (const std::size_t i = first(cache_.entries); i < kept_.size()) {
+            ++counts_.choices_reused;
+            fresh.choice = kept_[i].choice;
+            fresh.counts = kept_[i].counts;  // of the choice: a slow drift does not go unnoticed
+        } else {
+            ++counts_.choices_made;
+            fresh.choice = detail::choose_together(*exchange_, assigned, options_, from_);
+            fresh.counts = std::move(counts);
+        }
+        fresh.assigned = assigned;
+        fresh.plan = detail::plan_chosen(*exchange_, assigned, from_, fresh.choice);
+        if (kept_.size() < cache_.entries)
+            kept_.push_back(std::move(fresh));
+        else
+            kept_.back() = std::move(fresh);
+        to_front(kept_.size() - 1);
+        return kept_.front().plan;
+    }
+
+    const plan_cache_counts& counts() const { return counts_; }
+
+  private:
+    struct entry {
+        assignment assigned;
+        std::vector<std::int64_t> counts;  // [P]: pairs of this rank for each rank
+        chosen_strategy choice;
+        exchange_plan plan;
+    };
+
+    std::vector<std::int64_t> counts_of(const assignment& assigned) const {
+        std::vector<std::int64_t> counts(exchange_->nodes().rank_count(), 0);
+        for (const expert_id e : assigned.expert)
+            if (e != no_expert)
+                ++counts[static_cast<std::size_t>(exchange_->placement().rank_of(e))];
+        return counts;
+    }
+
+    static bool same(const assignment& a, const assignment& b) {
+        return a.token_count == b.token_count && a.choice_count == b.choice_count &&
+               a.expert == b.expert && a.dropped == b.dropped;
+    }
+
+    bool near(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) const {
+        std::int64_t apart = 0;
+        std::int64_t all = 0;
+        for (std::size_t r = 0; r < a.size(); ++r) {
+            apart += a[r] > b[r] ? a[r] - b[r] : 0;
+            apart += b[r] > a[r] ? b[r] - a[r] : 0;
+            all += a[r] + b[r];
+        }
+        return static_cast<double>(apart) <= cache_.drift * static_cast<double>(all);
+    }
+
+    void to_front(std::size_t i) {
+        for (; i > 0; --i) std::swap(kept_[i], kept_[i - 1]);
+    }
+
+    Executor* exchange_;
+    plan_options options_;
+    Candidates from_;
+    plan_cache_options cache_;
+    std::vector<entry> kept_;  // the last used first
+    plan_cache_counts counts_;
+};
+
+}  // namespace locmoe

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "locmoe/topology/topology.hpp"
+
+namespace locmoe {
+
+/// What one phase costs, in nanoseconds, so that all ranks compare the same integers.
+struct phase_cost {
+    std::string name;
+    link_tier tier = link_tier::inter_node;
+    std::int64_t fixed = 0;  ///< latency and overheads: the same however few bytes there are
+    std::int64_t bytes = 0;  ///< what the narrowest link needs for the bytes
+    std::int64_t pack = 0;   ///< gathering the rows to send
+
+    friend bool operator==(const phase_cost&, const phase_cost&) = default;
+};
+
+/// The price of one dispatch, or one combine, under one strategy.
+struct cost_estimate {
+    std::string strategy;
+    std::int64_t nanoseconds = 0;
+    std::vector<phase_cost> phases;
+    std::int64_t deliver = 0;  ///< nanoseconds to place the rows that came in
+    std::string declined;      ///< why the strategy has no price; "" where it has one
+
+    friend bool operator==(const cost_estimate&, const cost_estimate&) = default;
+};
+
+/// Why a plan is of its strategy: what was priced, and for what.
+struct plan_choice {
+    std::size_t row_bytes = 0;
+    std::vector<cost_estimate> candidates;  ///< the chosen one, the runner-up, ...; declined ones last
+    std::int64_t lower_bound = 0;  ///< nanoseconds: the busiest network card, each row once per node
+
+    const cost_estimate& chosen() const { return candidates.front(); }
+
+    friend bool operator==(const plan_choice&, const plan_choice&) = default;
+};
+
+}  // namespace locmoe

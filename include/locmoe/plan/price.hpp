@@ -1,0 +1,167 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "locmoe/plan/cost_estimate.hpp"
+#include "locmoe/plan/row_loads.hpp"
+#include "locmoe/topology/cluster_costs.hpp"
+#include "locmoe/topology/topology.hpp"
+
+namespace locmoe {
+
+namespace detail {
+
+inline std::int64_t nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
+
+/// The most that any place of one kind sends or takes in.
+class busiest {
+  public:
+    explicit busiest(std::size_t places) : out_(places, 0), in_(places, 0) {}
+
+    void add(std::size_t place, std::int64_t out, std::int64_t in) {
+        out_[place] += out;
+        in_[place] += in;
+    }
+    double rows() const {
+        std::int64_t most = 0;
+        for (const auto* side : {&out_, &in_})
+            for (const std::int64_t n : *side) most = n > most ? n : most;
+        return static_cast<double>(most);
+    }
+
+  private:
+    std::vector<std::int64_t> out_;
+    std::vector<std::int64_t> in_;
+};
+
+/// Seconds of one phase, each of its parts at the rank, node or leaf that has most of it.
+struct phase_seconds {
+    double pack = 0;
+    double latency = 0;
+    double overhead = 0;  ///< gamma times messages
+    double message = 0;   ///< one message by itself
+    double bytes = 0;     ///< the narrowest link
+};
+
+inline phase_seconds time_phase(const row_loads& loads, std::size_t phase, double row_bytes,
+                                const cluster_costs& costs) {
+    const topology& nodes = loads.nodes();
+    const bool outside = loads.phases()[phase].tier == link_tier::inter_node;
+    busiest ranks(nodes.rank_count());
+    busiest cards(nodes.node_count());
+    std::int64_t packed = 0;
+    std::int64_t messages = 0;
+    std::int64_t message_rows = 0;
+    for (std::size_t r = 0; r < nodes.rank_count(); ++r) {
+        const auto rank = static_cast<rank_id>(r);
+        const std::int64_t out = loads.at(phase, rank, row_loads::rows_out);
+        const std::int64_t in = loads.at(phase, rank, row_loads::rows_in);
+        ranks.add(r, out, in);
+        cards.add(static_cast<std::size_t>(nodes.node_of(rank)), out, in);
+        if (out > packed) packed = out;
+        const auto look_at = [&](std::int64_t rows, std::int64_t count) {
+            if (count == 0) return;
+            if (count > messages) messages = count;
+            if (rows / count > message_rows) message_rows = rows / count;
+        };
+        look_at(out, loads.messages(phase, rank, row_loads::messages_out));
+        look_at(in, loads.messages(phase, rank, row_loads::messages_in));
+    }
+    phase_seconds t;
+    if (messages == 0) return t;
+    const auto seconds = [&](double rows, double bandwidth) { return rows * row_bytes / bandwidth; };
+    const auto raise = [](double& most, double other) { most = other > most ? other : most; };
+    t.pack = seconds(static_cast<double>(packed), costs.pack_bandwidth);
+    if (outside) {
+        const inter_node_costs& link = costs.inter_node;
+        t.latency = link.latency;
+        t.overhead = link.overhead * static_cast<double>(messages);
+        t.message = seconds(static_cast<double>(message_rows),
+                            link.rank_bandwidth < link.nic_bandwidth ? link.rank_bandwidth
+                                                                     : link.nic_bandwidth);
+        raise(t.bytes, seconds(cards.rows(), link.nic_bandwidth));
+        raise(t.bytes, seconds(ranks.rows(), link.rank_bandwidth));
+        if (costs.leaves && loads.leaf_count() > 1) {
+            t.latency += costs.leaves->latency;
+            for (std::size_t leaf = 0; leaf < loads.leaf_count(); ++leaf)
+                raise(t.bytes, seconds(static_cast<double>(loads.uplink_rows(phase, leaf)),
+                                       costs.leaves->uplink_bandwidth));
+        }
+    } else {
+        const intra_node_costs& link = costs.intra_node;
+        t.latency = link.latency;
+        t.overhead = link.overhead * static_cast<double>(messages);
+        t.message = seconds(static_cast<double>(message_rows), link.message_bandwidth);
+        raise(t.bytes, seconds(ranks.rows(), link.rank_bandwidth));
+        raise(t.bytes, t.message);
+    }
+    return t;
+}
+
+}  // namespace detail
+
+/// What an exchange of rows of `row_bytes` bytes costs under `costs`. `loads` are the sums over all
+/// ranks, `expert_rows` [P] the rows that each rank's experts get.
+///
+/// A phase starts once the phases that it needs are in and the phases before it are posted. It takes
+///
+///     pack + latency + max(gamma m + one message, gamma + bytes / bandwidth)
+///
+/// or, where an earlier phase still has the links of its tier, bytes / bandwidth from its end on;
+/// pack: the rows that one rank sends, at pack_bandwidth; m: messages of one rank; bytes / bandwidth:
+/// the slowest of a node's card, a rank's link and a leaf's uplinks; each at the rank, node or leaf
+/// that has most. In the end the rows are placed, at pack_bandwidth. (The cost model of LogGP with
+/// shared links; the overheads of many messages run beside the bytes of the earlier ones.)
+///
+/// It takes the worst of each part as if they met on one rank: under skew it is on the high side.
+/// Messages of phases that pass rows on are counted as if no two sources' rows shared one, up to the
+/// phase's peers. Fan-in losses and metadata are left out.
+inline cost_estimate price(std::string strategy, const row_loads& loads,
+                           std::span<const std::int64_t> expert_rows, std::size_t row_bytes,
+                           const cluster_costs& costs) {
+    using detail::nanoseconds;
+    cost_estimate estimate;
+    estimate.strategy = std::move(strategy);
+    const auto bytes = static_cast<double>(row_bytes);
+    std::vector<double> done;  // by phase
+    double posted = 0;
+    double outside_free = 0;  // the links of each tier
+    double inside_free = 0;
+    for (std::size_t p = 0; p < loads.phases().size(); ++p) {
+        const phase_shape& shape = loads.phases()[p];
+        const detail::phase_seconds t = detail::time_phase(loads, p, bytes, costs);
+        double start = posted;
+        for (std::size_t before = 0; before < shape.needs; ++before)
+            if (done[before] > start) start = done[before];
+        const bool outside = shape.tier == link_tier::inter_node;
+        const double gamma = outside ? costs.inter_node.overhead : costs.intra_node.overhead;
+        const double first = t.overhead < gamma ? t.overhead : gamma;
+        const double paced = t.overhead + t.message;
+        const double flowing = first + t.bytes;
+        const double moves = t.latency + (paced > flowing ? paced : flowing);
+        double& link_free = outside ? outside_free : inside_free;
+        const double alone = start + t.pack + moves;
+        const double behind = link_free + t.bytes;
+        posted = start + t.pack + t.overhead;
+        done.push_back(alone > behind ? alone : behind);
+        if (t.bytes > 0) link_free = done.back();
+        estimate.phases.push_back({shape.name, shape.tier, nanoseconds(moves - t.bytes),
+                                   nanoseconds(t.bytes), nanoseconds(t.pack)});
+    }
+    double end = posted;
+    for (const double d : done) end = d > end ? d : end;
+    std::int64_t most = 0;
+    for (const std::int64_t rows : expert_rows) most = rows > most ? rows : most;
+    const double deliver = static_cast<double>(most) * bytes / costs.pack_bandwidth;
+    estimate.deliver = nanoseconds(deliver);
+    estimate.nanoseconds = nanoseconds(end + deliver);
+    return estimate;
+}
+
+}  // namespace locmoe
