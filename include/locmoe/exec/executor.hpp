@@ -15,6 +15,7 @@
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/host_kernels.hpp"
 #include "locmoe/exec/row_kernels.hpp"
+#include "locmoe/plan/detail/from_next_rank.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
@@ -77,8 +78,8 @@ class executor {
             // A rank that failed stays in step, so that nobody waits for it: it just has no more to say.
             std::vector<message> outgoing;
             if (!failure) outgoing = planner->outgoing(round);
-            const std::vector<message> received =
-                backend_->exchange_messages(std::move(outgoing));
+            const std::vector<message> received = detail::from_next_rank(
+                backend_->rank(), backend_->exchange_messages(std::move(outgoing)));
             if (!failure) attempt([&] { planner->incoming(round, received); }, failure, words);
         }
         agree(failure, words);

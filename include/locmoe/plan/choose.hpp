@@ -47,7 +47,8 @@ struct candidates {
 /// All strategies of the library that carry any routing.
 inline auto all_strategies() {
     return candidates(direct{}, node_aggregated{}, node_aggregated{.chunks = 2},
-                      node_aggregated{.chunks = 4}, node_aggregated{.chunks = 8}, node_balanced{},
+                      node_aggregated{.chunks = 4}, node_aggregated{.chunks = 8},
+                      node_aggregated{.chunks = 16}, node_balanced{},
                       store_and_forward{.radix = 2}, store_and_forward{.radix = 4});
 }
 

@@ -258,9 +258,14 @@ inline row_loads node_balanced::settle(const row_loads& sums) const {
         };
         spread(1, side::rows_out);
         spread(1, side::rows_in);
-        spread(1, side::messages_out);
-        spread(1, side::messages_in);
         spread(3, side::rows_out);
+        // Rows change hands, not destinations: nobody has fewer messages than the one with most.
+        for (const side which : {side::messages_out, side::messages_in}) {
+            std::int64_t most = 0;
+            for (const rank_id r : ranks)
+                if (even.at(1, r, which) > most) most = even.at(1, r, which);
+            for (const rank_id r : ranks) even.at(1, r, which) = most;
+        }
     }
     return even;
 }

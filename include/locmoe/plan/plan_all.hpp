@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "locmoe/plan/detail/from_next_rank.hpp"
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
@@ -33,7 +34,9 @@ std::vector<exchange_plan> plan_all(const Strategy& strategy, const topology& no
             for (message& m : planners[r].outgoing(round))
                 inbox.at(static_cast<std::size_t>(m.peer))
                     .push_back({static_cast<rank_id>(r), std::move(m.words)});
-        for (std::size_t r = 0; r < planners.size(); ++r) planners[r].incoming(round, inbox[r]);
+        for (std::size_t r = 0; r < planners.size(); ++r)
+            planners[r].incoming(
+                round, detail::from_next_rank(static_cast<rank_id>(r), std::move(inbox[r])));
     }
     std::vector<exchange_plan> plans;
     plans.reserve(planners.size());

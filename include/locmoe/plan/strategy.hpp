@@ -24,8 +24,9 @@ struct plan_request {
 };
 
 /// Makes one rank's plan in `rounds` rounds, as many on all ranks: what it wants to tell other ranks,
-/// then what they told it, sorted by sender. It communicates through whoever drives it, so that all
-/// ranks of a cluster can plan in one process. Throws plan_error where a message does not fit.
+/// then what they told it, sorted by sender from the next rank on, around to this one. It
+/// communicates through whoever drives it, so that all ranks of a cluster can plan in one process.
+/// Throws plan_error where a message does not fit.
 template <class Planner>
 concept rank_planner = requires(Planner& planner, std::size_t round,
                                 const std::vector<message>& received) {
