@@ -34,6 +34,8 @@
 #include "locmoe/exec/all_reduce.hpp"
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/best_plan.hpp"
+#include "locmoe/exec/calibrate.hpp"
+#include "locmoe/exec/calibration.hpp"
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/exec/host_kernels.hpp"
 #include "locmoe/exec/plan_cache.hpp"

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/calibration.hpp"
+#include "locmoe/exec/detail/calibrator.hpp"
+#include "locmoe/exec/host_kernels.hpp"
+#include "locmoe/exec/row_kernels.hpp"
+#include "locmoe/topology/topology.hpp"
+
+namespace locmoe {
+
+/// Measures a cluster's costs on its ranks, in about `options.seconds`. Collective; every rank gets
+/// the same result, to the bit, and it passes check_costs. Times are the backend's own where it has
+/// `now()`, else a steady clock's; of each measurement the lower quartile counts, of the ranks the
+/// slowest. All nodes work at once, each rank with neighbours in a circle:
+///
+/// - latency, overhead: messages of one byte, one by one, and 16 against 128 in flight;
+/// - bandwidths: the largest message that takes no more than a hundredth of the time (at most
+///   `most_bytes`) against a quarter of it. One rank of each node sends for the rank's on the
+///   network, two ranks exchange for a message's inside; for the card's, and a rank's inside, all
+///   ranks of a node send, inside four messages each;
+/// - packing: `kernels.gather` of random rows of 4 KiB, on all ranks at once.
+///
+/// A limit shows only where something reaches it. A message's bandwidth inside is at most the
+/// rank's, a rank's on the network at most the card's; a rank's inside comes out at most four times
+/// a message's, and the card's at most q times a rank's, q being the ranks of the second largest
+/// node. What leaf switches cost is in what is between nodes.
+/// Throws argument_error where options or topology do not fit, or differ among the ranks.
+template <exchange_backend Backend, row_kernels Kernels = host_kernels>
+calibration calibrate(Backend& backend, const topology& nodes, calibrate_options options = {},
+                      const Kernels& kernels = {}) {
+    return detail::calibrator(backend, nodes, kernels, options).run();
+}
+
+}  // namespace locmoe

@@ -1,0 +1,367 @@
+#pragma once
+
+#include <bit>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "locmoe/core/error.hpp"
+#include "locmoe/core/ids.hpp"
+#include "locmoe/core/token_rows.hpp"
+#include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/calibration.hpp"
+#include "locmoe/exec/row_kernels.hpp"
+#include "locmoe/plan/flow.hpp"
+#include "locmoe/topology/cluster_costs.hpp"
+#include "locmoe/topology/topology.hpp"
+
+namespace locmoe::detail {
+
+/// A backend with a clock of its own, in seconds, as the simulated one has.
+template <class Backend>
+concept has_clock = requires(const Backend& backend) {
+    { backend.now() } -> std::convertible_to<double>;
+};
+
+/// One rank's part of a calibration. Every rank goes through the same measurements and starts as
+/// many transfers, empty ones where it has no part; how often and how large follows from times that
+/// all ranks have summed, so that all decide alike.
+template <exchange_backend Backend, row_kernels Kernels>
+class calibrator {
+  public:
+    calibrator(Backend& backend, const topology& nodes, const Kernels& kernels,
+               const calibrate_options& options)
+        : backend_(backend), nodes_(nodes), kernels_(kernels), options_(options) {
+        check();
+        began_ = now();
+    }
+
+    calibration run() {
+        std::size_t largest = 0;
+        std::size_t rails = 0;  // the second largest node's ranks: those with a peer of their index
+        for (std::size_t n = 0; n < nodes_.node_count(); ++n) {
+            const std::size_t size = nodes_.ranks_of(static_cast<node_id>(n)).size();
+            if (size > largest)
+                rails = std::exchange(largest, size);
+            else if (size > rails)
+                rails = size;
+        }
+        calibration found;
+        found.intra_node = largest > 1;
+        found.inter_node = rails > 0;
+        measurements_ = 7u * (found.intra_node + found.inter_node) + 1u;
+
+        measured_tier inside, between;
+        if (found.intra_node) {
+            small_messages(ring_inside(largest, 1));
+            inside.one_bytes = large_messages(ring_inside(2, 1), 1);
+            inside.all_bytes = large_messages(ring_inside(largest, streams), streams);
+        }
+        if (found.inter_node) {
+            small_messages(ring_between(rails));
+            between.one_bytes = large_messages(ring_between(1), 1);
+            between.all_bytes = large_messages(ring_between(rails), 1);
+        }
+        measure([&] { return gather_seconds(); });
+
+        share_worst();
+        if (backend_.rank() == 0) {
+            auto time = quartiles_.cbegin();
+            if (found.intra_node) {
+                inside.take(time);
+                found.costs.intra_node = {inside.latency(), inside.overhead(),
+                                          inside.one_bandwidth(), streams * inside.all_bandwidth()};
+            }
+            if (found.inter_node) {
+                between.take(time);
+                found.costs.inter_node = {between.latency(), between.overhead(),
+                                          between.one_bandwidth(),
+                                          static_cast<double>(rails) * between.all_bandwidth()};
+            }
+            found.costs.pack_bandwidth =
+                *time > 0 ? static_cast<double>(gathered_rows() * row_bytes) / *time
+                          : std::numeric_limits<double>::infinity();
+        }
+        broadcast(found.costs);
+        return found;
+    }
+
+  private:
+    static constexpr std::size_t streams = 4;  // messages of a rank that fill its links
+    static constexpr std::size_t few = 16;     // messages in flight, for the overhead of each
+    static constexpr std::size_t many = 128;
+    static constexpr std::size_t least_bytes = 4096;
+    static constexpr std::size_t row_bytes = 4096;
+
+    /// For each message at once, whom it goes to and whom its like comes from. Empty: no part.
+    struct neighbours {
+        rank_id to = 0;
+        rank_id from = 0;
+    };
+
+    /// The times of one tier, the worst of all ranks, and what they say. A time of nothing, on a
+    /// coarse clock, counts as a nanosecond.
+    struct measured_tier {
+        std::size_t one_bytes = 0;  // of a large message where only one rank of a node sends
+        std::size_t all_bytes = 0;
+        double step = 0, few_in_flight = 0, many_in_flight = 0;
+        double one_small = 0, one_large = 0, all_small = 0, all_large = 0;
+
+        void take(std::vector<double>::const_iterator& time) {
+            for (double* t : {&step, &few_in_flight, &many_in_flight, &one_small, &one_large,
+                              &all_small, &all_large})
+                *t = *time++;
+        }
+        double overhead() const {
+            const double each = (many_in_flight - few_in_flight) / (many - few);
+            return each > 0 ? each : 0;
+        }
+        double latency() const { return step > overhead() ? step - overhead() : 0; }
+        double one_bandwidth() const { return bandwidth(one_bytes, one_small, one_large); }
+        double all_bandwidth() const { return bandwidth(all_bytes, all_small, all_large); }
+
+        /// What latency and overhead take is in both times. Where the large message took hardly
+        /// longer than its quarter, the difference is noise.
+        static double bandwidth(std::size_t bytes, double quarter, double whole) {
+            const auto b = static_cast<double>(bytes);
+            if (whole > 1.25 * quarter) return 0.75 * b / (whole - quarter);
+            return b / (whole > 1e-9 ? whole : 1e-9);
+        }
+    };
+
+    /// All ranks fail together, the one at fault with its own exception.
+    void check() {
+        std::exception_ptr failure;
+        std::string words;
+        const auto refuse = [&](std::string_view argument, std::string_view expected,
+                                std::string_view got) {
+            throw_argument("calibrate", argument, expected, got, backend_.rank());
+        };
+        const auto agree = [&](auto&& look) {
+            try {
+                look();
+            } catch (const std::exception& e) {
+                failure = std::current_exception();
+                words = e.what();
+            }
+            try {
+                backend_.agree(words);
+            } catch (...) {
+                if (failure) std::rethrow_exception(failure);
+                throw;
+            }
+        };
+        agree([&] {
+            if (nodes_.rank_count() != backend_.rank_count())
+                refuse("nodes", concat("a topology of ", backend_.rank_count(), " ranks"),
+                       concat(nodes_.rank_count()));
+            if (!(options_.seconds > 0 && options_.seconds <= 3600))
+                refuse("seconds", "above 0, at most 3600", concat(options_.seconds));
+            if (options_.repetitions == 0 || options_.repetitions > 1'000'000)
+                refuse("repetitions", "1 to 1000000", concat(options_.repetitions));
+            if (options_.most_bytes < streams * least_bytes)
+                refuse("most_bytes", concat("at least ", streams * least_bytes),
+                       concat(options_.most_bytes));
+            out_.resize(options_.most_bytes);
+            in_.resize(options_.most_bytes);
+        });
+        // Where ranks differ, their sum cannot be P times the own number on every rank.
+        const auto seconds = std::bit_cast<std::int64_t>(options_.seconds);
+        std::vector<std::int64_t> mine = {seconds >> 32, seconds & 0xffffffff,
+                                          static_cast<std::int64_t>(options_.repetitions),
+                                          static_cast<std::int64_t>(options_.most_bytes)};
+        const std::size_t of_options = mine.size();
+        for (std::size_t r = 0; r < nodes_.rank_count(); ++r)
+            mine.push_back(nodes_.node_of(static_cast<rank_id>(r)));
+        const count_scan all = backend_.scan_counts(mine);
+        agree([&] {
+            for (std::size_t i = 0; i < mine.size(); ++i)
+                if (all.total[i] != mine[i] * static_cast<std::int64_t>(backend_.rank_count()))
+                    refuse(i < of_options ? "options" : "nodes", "the same as on other ranks",
+                           "others");
+        });
+    }
+
+    double now() const {
+        if constexpr (has_clock<Backend>)
+            return backend_.now();
+        else
+            return std::chrono::duration<double>(
+                       std::chrono::steady_clock::now().time_since_epoch())
+                .count();
+    }
+
+    /// The first `width` ranks of each node in a circle; message i goes 1 + i ranks ahead.
+    std::vector<neighbours> ring_inside(std::size_t width, std::size_t messages) const {
+        const auto ranks = nodes_.ranks_of(nodes_.node_of(backend_.rank()));
+        const std::size_t here = nodes_.local_index(backend_.rank());
+        const std::size_t size = width < ranks.size() ? width : ranks.size();
+        std::vector<neighbours> ring;
+        if (size < 2 || here >= size) return ring;
+        for (std::size_t i = 0; i < messages; ++i) {
+            const std::size_t ahead = 1 + i % (size - 1);
+            ring.push_back({ranks[(here + ahead) % size], ranks[(here + size - ahead) % size]});
+        }
+        return ring;
+    }
+
+    /// For each local index below `rails`, the ranks of that index in a circle over their nodes.
+    std::vector<neighbours> ring_between(std::size_t rails) const {
+        const std::size_t index = nodes_.local_index(backend_.rank());
+        if (index >= rails) return {};
+        std::vector<rank_id> rail;
+        std::size_t here = 0;
+        for (std::size_t n = 0; n < nodes_.node_count(); ++n) {
+            const auto ranks = nodes_.ranks_of(static_cast<node_id>(n));
+            if (ranks.size() <= index) continue;
+            if (ranks[index] == backend_.rank()) here = rail.size();
+            rail.push_back(ranks[index]);
+        }
+        const std::size_t size = rail.size();
+        if (size < 2) return {};
+        return {{rail[(here + 1) % size], rail[(here + size - 1) % size]}};
+    }
+
+    /// All messages posted at once, and waited for.
+    void step(const std::vector<neighbours>& ring, std::size_t messages, std::size_t bytes) {
+        std::vector<typename Backend::transfer> under_way;
+        under_way.reserve(messages);
+        for (std::size_t i = 0; i < messages; ++i) {
+            if (ring.empty()) {
+                under_way.push_back(backend_.start({}, {}));
+                continue;
+            }
+            const neighbours& n = ring[i % ring.size()];
+            const send_block send{n.to, out_.data() + i * bytes, bytes};
+            const receive_block receive{n.from, in_.data() + i * bytes, bytes};
+            under_way.push_back(backend_.start({&send, 1}, {&receive, 1}));
+        }
+        for (auto& transfer : under_way) backend_.wait(transfer);
+    }
+
+    /// Seconds of a step on this rank, 0 where it has no part. One small step before it lets
+    /// neighbours begin together, whenever they left the last meeting.
+    double step_seconds(const std::vector<neighbours>& ring, std::size_t messages,
+                        std::size_t bytes, std::size_t steps = 1) {
+        step(ring, 1, 1);
+        const double before = now();
+        for (std::size_t i = 0; i < steps; ++i) step(ring, messages, bytes);
+        return ring.empty() ? 0 : (now() - before) / static_cast<double>(steps);
+    }
+
+    /// alpha and gamma: steps of one message, and 16 against 128 messages in flight.
+    void small_messages(const std::vector<neighbours>& ring) {
+        measure([&] { return step_seconds(ring, 1, 1, few); });
+        measure([&] { return step_seconds(ring, few, 1); });
+        measure([&] { return step_seconds(ring, many, 1); });
+    }
+
+    /// Bandwidth: messages of so many bytes, returned, against a quarter of it. On a slow link
+    /// growing ends where a step takes a hundredth of the whole time.
+    std::size_t large_messages(const std::vector<neighbours>& ring, std::size_t messages) {
+        std::size_t bytes = least_bytes;
+        while (4 * bytes * messages <= options_.most_bytes) {
+            meet(step_seconds(ring, messages, bytes));
+            if (mean_seconds_ > options_.seconds / 100) break;
+            bytes *= 4;
+        }
+        measure([&] { return step_seconds(ring, messages, bytes / 4); });
+        measure([&] { return step_seconds(ring, messages, bytes); });
+        return bytes;
+    }
+
+    std::size_t gathered_rows() const { return options_.most_bytes / row_bytes; }
+
+    /// B_pack: rows from everywhere in memory, one after the other, by the caller's kernels.
+    double gather_seconds() {
+        const const_token_rows from{in_.data(), gathered_rows(), row_bytes, row_bytes};
+        const token_rows to{out_.data(), gathered_rows(), row_bytes, row_bytes};
+        row_sums rows;
+        std::uint64_t random = 1;
+        for (std::size_t i = 0; i < from.rows; ++i) {
+            random = random * 6364136223846793005u + 1442695040888963407u;  // Knuth's, MMIX
+            rows.from.push_back(static_cast<row_index>((random >> 33) % from.rows));
+        }
+        const double before = now();
+        kernels_.gather({from, {}}, rows, {0, to.rows}, to);
+        return now() - before;
+    }
+
+    /// Repeats while this measurement's share of the time lasts, and keeps the lower quartile.
+    template <class Work>
+    void measure(Work&& work) {
+        ++measurement_;
+        const double end = options_.seconds * static_cast<double>(measurement_) /
+                           static_cast<double>(measurements_);
+        std::vector<double> sorted;
+        do {
+            const double sample = work();
+            auto place = sorted.end();
+            while (place != sorted.begin() && *(place - 1) > sample) --place;
+            sorted.insert(place, sample);
+            meet(sample);
+        } while (sorted.size() < options_.repetitions && elapsed_ < end);
+        quartiles_.push_back(sorted[(sorted.size() - 1) / 4]);
+    }
+
+    /// Brings all ranks together and gives all of them the same times: since the beginning, and of
+    /// the last sample, the mean of the ranks that had a part.
+    void meet(double sample) {
+        const std::int64_t mine[] = {static_cast<std::int64_t>((now() - began_) * 1e9),
+                                     static_cast<std::int64_t>(sample * 1e9), sample > 0};
+        const count_scan all = backend_.scan_counts(mine);
+        const auto total = [&](std::size_t i) { return static_cast<double>(all.total[i]); };
+        elapsed_ = total(0) * 1e-9 / static_cast<double>(backend_.rank_count());
+        mean_seconds_ = all.total[2] > 0 ? total(1) * 1e-9 / total(2) : 0;
+    }
+
+    /// On rank 0, each measurement becomes the worst of all ranks'.
+    void share_worst() {
+        std::vector<message> mine(1);
+        for (const double q : quartiles_) mine[0].words.push_back(std::bit_cast<std::int64_t>(q));
+        for (const message& m : backend_.exchange_messages(std::move(mine)))
+            for (std::size_t i = 0; i < quartiles_.size(); ++i)
+                if (const auto q = std::bit_cast<double>(m.words[i]); q > quartiles_[i])
+                    quartiles_[i] = q;
+    }
+
+    /// Rank 0's costs to all: their bits as integers, to which the others add zeros.
+    void broadcast(cluster_costs& costs) {
+        double* const fields[] = {&costs.intra_node.latency,
+                                  &costs.intra_node.overhead,
+                                  &costs.intra_node.message_bandwidth,
+                                  &costs.intra_node.rank_bandwidth,
+                                  &costs.inter_node.latency,
+                                  &costs.inter_node.overhead,
+                                  &costs.inter_node.rank_bandwidth,
+                                  &costs.inter_node.nic_bandwidth,
+                                  &costs.pack_bandwidth};
+        std::vector<std::int64_t> bits;
+        for (const double* f : fields)
+            bits.push_back(backend_.rank() == 0 ? std::bit_cast<std::int64_t>(*f) : 0);
+        const count_scan all = backend_.scan_counts(bits);
+        for (std::size_t i = 0; i < bits.size(); ++i)
+            *fields[i] = std::bit_cast<double>(all.total[i]);
+    }
+
+    Backend& backend_;
+    const topology& nodes_;
+    const Kernels& kernels_;
+    calibrate_options options_;
+    std::vector<std::byte> out_, in_;
+    double began_ = 0;
+    double elapsed_ = 0;       // since then, as all ranks have it
+    double mean_seconds_ = 0;  // of the last sample, as all ranks have it
+    std::size_t measurement_ = 0;
+    std::size_t measurements_ = 0;
+    std::vector<double> quartiles_;  // of this rank
+};
+
+}  // namespace locmoe::detail
