@@ -47,3 +47,9 @@ find_package(xtensor QUIET)
 if(xtensor_FOUND)
   locmoe_component(xtensor HEADERS ${adapt}/xtensor.hpp LINK xtensor)
 endif()
+
+find_package(nlohmann_json QUIET)
+if(nlohmann_json_FOUND)
+  locmoe_component(cluster_file HEADERS ${adapt}/cluster_file.hpp ${adapt}/detail/cluster_reader.hpp
+    LINK nlohmann_json::nlohmann_json)
+endif()

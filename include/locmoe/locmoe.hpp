@@ -5,7 +5,7 @@
 //   locmoe/capacity/exact*.hpp      what asks for Boost.Math's headers: exact bounds, the report
 //   locmoe/exec/in_process.hpp      one thread a rank, which asks for <thread>
 //   locmoe/exec/simulated.hpp       the same with a clock
-//   locmoe/adapt/...                MPI, Boost.MPI, xtensor
+//   locmoe/adapt/...                MPI, Boost.MPI, xtensor, cluster files in JSON
 
 #include "locmoe/assign/assignment.hpp"
 #include "locmoe/assign/drop_policy.hpp"
