@@ -17,10 +17,12 @@ shift
 install_packages g++ libsimgrid-dev python3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-smpicxx -std=c++20 -O2 -I "$root/include" "$here/smpi_exchange.cpp" -o "$work/smpi_exchange"
+smpicxx -std=c++20 -O2 -I "$root/include" "$here/smpi_exchange.cpp" -Wl,-Bsymbolic -o "$work/smpi_exchange"
 python3 "$here/smpi_platform.py" --nodes "$nodes" -o "$work/cluster"
+cd "$work"  # smpirun leaves files where it stands
 smpirun -no-privatize -np $((8 * nodes)) -platform "$work/cluster.xml" \
     -hostfile "$work/cluster.hosts" --cfg=smpi/simulate-computation:no \
     --cfg=smpi/bw-factor:0:1 --cfg=smpi/lat-factor:0:1 --cfg=network/TCP-gamma:0 \
     --cfg=network/weight-S:0 --cfg=network/crosstraffic:no --log=root.thres:error \
+    --cfg=smpi/shared-malloc-blocksize:1073741824 \
     "$work/smpi_exchange" "$@"

@@ -1,5 +1,6 @@
-// The executor over plain MPI on a cluster that SimGrid's SMPI simulates, beside what locmoe's own
-// `simulate` says of the same plans. See smpi.sh for how it is built and run.
+// The executor over plain MPI on a cluster that SimGrid's SMPI simulates: `direct` and the plan that
+// the planner chooses, beside what locmoe's own `simulate` says of the same plans, and the bounds. See
+// smpi.sh for how it is built and run.
 //
 // usage: smpi_exchange TOKENS CHOICES EXPERTS ROW_BYTES SKEW
 // TOKENS a rank, each of which chooses CHOICES different experts with chances 1 / (e + 1)^SKEW.
@@ -10,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <new>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,14 +22,38 @@
 
 #include "locmoe/adapt/mpi.hpp"
 #include "locmoe/assign/assignment.hpp"
+#include "locmoe/exec/best_plan.hpp"
 #include "locmoe/exec/executor.hpp"
+#include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/lower_bound.hpp"
-#include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/plan_all.hpp"
 #include "locmoe/plan/simulate.hpp"
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/tensor/standard.hpp"
+
+// Rows are not computed with here, so all large buffers of all ranks may lie in the same memory: SMPI
+// neither needs the room nor copies what it sends. Otherwise 64 ranks of the larger jobs would ask for
+// more than 60 GB.
+namespace {
+constexpr std::size_t large = std::size_t{16} << 20;
+std::set<void*> shared;  // SMPI runs one rank at a time
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+    void* memory = bytes < large ? std::malloc(bytes)  // of no bytes: a pointer like any other
+                                 : SMPI_SHARED_MALLOC(bytes);
+    if (memory == nullptr) throw std::bad_alloc();
+    if (bytes >= large) shared.insert(memory);
+    return memory;
+}
+void operator delete(void* memory) noexcept {
+    if (shared.erase(memory) != 0)
+        SMPI_SHARED_FREE(memory);
+    else
+        std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept { operator delete(memory); }
 
 using namespace locmoe;
 
@@ -105,14 +132,15 @@ cluster_costs platform_costs() {
     return costs;
 }
 
-template <class Strategy>
-void run(const job& j, const topology& nodes, const Strategy& strategy) {
+/// `plan_one(exchange, assigned)` makes a rank's plan, `plan_every(placement, assigned)` those of all.
+template <class PlanOne, class PlanEvery>
+void run(const job& j, const topology& nodes, PlanOne&& plan_one, PlanEvery&& plan_every) {
     mpi_backend backend(MPI_COMM_WORLD);
     const auto placement = expert_placement::blocked(j.experts, nodes.rank_count());
     double begin = 0;
     executor exchange(backend, nodes, placement, timed_kernels{&begin});
     const exchange_plan plan =
-        exchange.plan(assignment_of(j, static_cast<std::size_t>(backend.rank())), strategy);
+        plan_one(exchange, assignment_of(j, static_cast<std::size_t>(backend.rank())));
     const std::size_t cols = j.row_bytes / sizeof(float);
     std::vector<float> in(plan.token_count * cols), out(plan.expert_row_count() * cols);
     const matrix_view<float> tokens{in.data(), plan.token_count, cols};
@@ -131,15 +159,15 @@ void run(const job& j, const topology& nodes, const Strategy& strategy) {
 
     std::vector<assignment> assigned;
     for (std::size_t r = 0; r < nodes.rank_count(); ++r) assigned.push_back(assignment_of(j, r));
-    const auto plans = plan_all(strategy, nodes, placement, assigned);
+    const auto plans = plan_every(placement, assigned);
     const cluster_costs costs = platform_costs();
     const double bound = lower_bound(plans, j.row_bytes, nodes, costs).seconds();
     const char* ways[] = {"dispatch", "combine"};
     constexpr flow exchange_plan::* flows[] = {&exchange_plan::dispatch, &exchange_plan::combine};
     for (std::size_t i = 0; i < 2; ++i) {
         const double ours = simulate(plans, flows[i], j.row_bytes, nodes, costs).seconds;
-        std::printf("%-16s %-8s SMPI %8.4f ms, simulate %8.4f ms (%.3f), bound %8.4f ms (%.3f)\n",
-                    std::string(strategy.name()).c_str(), ways[i], took[i] * 1e3, ours * 1e3,
+        std::printf("%-27s %-8s SMPI %8.4f ms, simulate %8.4f ms (%.3f), bound %8.4f ms (%.3f)\n",
+                    plan.strategy.c_str(), ways[i], took[i] * 1e3, ours * 1e3,
                     ours / took[i], bound * 1e3, took[i] / bound);
     }
 }
@@ -157,7 +185,22 @@ int main(int argc, char** argv) {
     };
     const job j{count(1), count(2), count(3), count(4), std::strtod(argv[5], nullptr)};
     const topology nodes = node_topology(MPI_COMM_WORLD);
-    run(j, nodes, direct{});
-    run(j, nodes, node_aggregated{});
+    run(
+        j, nodes,
+        [](auto& exchange, const assignment& assigned) {
+            return exchange.plan(assigned, direct{});
+        },
+        [&](const expert_placement& placement, std::span<const assignment> assigned) {
+            return plan_all(direct{}, nodes, placement, assigned);
+        });
+    const plan_options options{.row_bytes = j.row_bytes, .costs = platform_costs()};
+    run(
+        j, nodes,
+        [&](auto& exchange, const assignment& assigned) {
+            return best_plan(exchange, assigned, options);
+        },
+        [&](const expert_placement& placement, std::span<const assignment> assigned) {
+            return best_plan_all(nodes, placement, assigned, options);
+        });
     MPI_Finalize();
 }

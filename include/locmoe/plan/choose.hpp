@@ -124,7 +124,8 @@ struct chosen_strategy {
     plan_choice why;
 };
 
-/// Prices all candidates and takes the cheapest. `sums` are the `choice_words` of all ranks added
+/// Prices all candidates and takes the first of those within 2 % of the cheapest: prices are no more
+/// exact, and earlier candidates are simpler. `sums` are the `choice_words` of all ranks added
 /// up; the same sums give the same choice. Throws argument_error for costs or sums that do not fit.
 template <class... Strategies>
 chosen_strategy choose(const candidates<Strategies...>& from, const topology& nodes,
@@ -173,7 +174,14 @@ chosen_strategy choose(const candidates<Strategies...>& from, const topology& no
         best.why.candidates.insert(
             best.why.candidates.begin() + static_cast<std::ptrdiff_t>(place), std::move(priced));
     });
-    best.number = numbers.front();
+    std::vector<cost_estimate>& priced = best.why.candidates;
+    std::size_t first = 0;
+    for (std::size_t i = 1; i < priced.size() && priced[i].declined.empty(); ++i)
+        if (priced[i].nanoseconds - priced[0].nanoseconds <= priced[0].nanoseconds / 50 &&
+            numbers[i] < numbers[first])
+            first = i;
+    std::swap(priced[0], priced[first]);
+    best.number = numbers[first];
     return best;
 }
 

@@ -248,9 +248,9 @@ inline row_loads node_balanced::settle(const row_loads& sums) const {
         for (const rank_id r : ranks) {
             const std::int64_t surplus = even.at(1, r, side::rows_out) - mean;
             even.at(0, r, side::rows_out) = surplus > 0 ? surplus : 0;
-            even.at(0, r, side::messages_out) = surplus > 0 ? 1 : 0;
+            even.at(0, r, side::messages_out) = even.at(0, r, side::rows_out);
             even.at(0, r, side::rows_in) = surplus < 0 ? -surplus : 0;
-            even.at(0, r, side::messages_in) = surplus < 0 ? 1 : 0;
+            even.at(0, r, side::messages_in) = even.at(0, r, side::rows_in);
         }
         const auto spread = [&](std::size_t phase, side which) {
             const std::int64_t each = mean_of(phase, which);
