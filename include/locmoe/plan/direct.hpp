@@ -52,22 +52,32 @@ class direct_planner {
     static constexpr std::size_t rounds = 1;
 
     explicit direct_planner(const plan_request& request) : request_(request), kept_(request) {
-        const auto k = request.assigned.choice_count;
         rows_.source_rows = static_cast<row_index>(request.assigned.token_count);
         pairs_.source_rows = static_cast<row_index>(kept_.slots.size());
         phase& rows = rows_.phases.emplace_back();
         phase& pairs = pairs_.phases.emplace_back();
         rows.name = pairs.name = "all to all";
-        rows.pack.from.resize(kept_.travelling);
+        std::vector<row_index>& token_of = rows.pack.from;
+        token_of.resize(kept_.slots.size());
+        kept_.place(request.assigned, [&](row_index token, expert_id, row_index pair) {
+            token_of[static_cast<std::size_t>(pair)] = token;
+        });
+        arrived_.from(request.rank);
+        for (std::size_t i = kept_.travelling; i < token_of.size(); ++i)
+            arrived_.add(request.placement.local_index(kept_.experts[i]), token_of[i],
+                         static_cast<row_index>(i));
+        token_of.resize(kept_.travelling);
         pairs.pack.from.resize(kept_.travelling);
-        for (std::size_t i = 0; i < kept_.travelling; ++i) {
-            rows.pack.from[i] = kept_.token(i, k);
+        for (std::size_t i = 0; i < kept_.travelling; ++i)
             pairs.pack.from[i] = static_cast<row_index>(i);
+        for (std::size_t i = 0; i < kept_.travelling;) {
             const rank_id to = request.placement.rank_of(kept_.experts[i]);
+            const row_index rows_of_expert = kept_.count[static_cast<std::size_t>(kept_.experts[i])];
             if (rows.sends.empty() || rows.sends.back().peer != to)
                 rows.sends.push_back(
                     {to, request.nodes.tier(request.rank, to), static_cast<row_index>(i), 0});
-            ++rows.sends.back().rows;
+            rows.sends.back().rows += rows_of_expert;
+            i += static_cast<std::size_t>(rows_of_expert);
         }
         pairs.sends = rows.sends;
     }
@@ -75,12 +85,10 @@ class direct_planner {
     std::vector<message> outgoing(std::size_t) {
         std::vector<message> out;
         for (const segment& s : rows_.phases[0].sends) {
-            message m{s.peer, std::vector<std::int64_t>(
-                                  request_.placement.experts_of(s.peer).size(), 0)};
-            for (row_index i = s.first; i < s.first + s.rows; ++i)
-                ++m.words[request_.placement.local_index(
-                    kept_.experts[static_cast<std::size_t>(i)])];
-            out.push_back(std::move(m));
+            message& m = out.emplace_back();
+            m.peer = s.peer;
+            for (const expert_id e : request_.placement.experts_of(s.peer))
+                m.words.push_back(kept_.count[static_cast<std::size_t>(e)]);
         }
         return out;
     }
@@ -99,28 +107,24 @@ class direct_planner {
                                         request_.rank, " counts for ", m.words.size(),
                                         " experts, expected ", mine,
                                         ": do all ranks hold the same expert_placement?"));
-            std::vector<arrival>& list = arrived_.from(m.peer);
             const segment s{m.peer, request_.nodes.tier(request_.rank, m.peer),
                             rows_.staging_rows, rows};
             for (flow* f : {&rows_, &pairs_}) {
                 f->phases[0].receives.push_back(s);
                 f->staging_rows += rows;
             }
+            arrived_.from(m.peer);
             row_index at = s.first;
-            for (std::size_t e = 0; e < mine; ++e)
-                for (std::int64_t n = 0; n < m.words[e]; ++n, ++at)
-                    list.push_back({e, rows_.source_rows + at, pairs_.source_rows + at});
+            for (std::size_t e = 0; e < mine; ++e) {
+                arrived_.add(e, rows_.source_rows + at, pairs_.source_rows + at, m.words[e]);
+                at += m.words[e];
+            }
         }
-        for (std::size_t i = kept_.travelling; i < kept_.slots.size(); ++i)
-            arrived_.from(request_.rank)
-                .push_back({request_.placement.local_index(kept_.experts[i]),
-                            kept_.token(i, request_.assigned.choice_count),
-                            static_cast<row_index>(i)});
     }
 
     exchange_plan finish() {
-        return finish_plan("direct", request_, std::move(kept_), arrived_, std::move(rows_),
-                           std::move(pairs_));
+        return finish_plan("direct", request_, std::move(kept_), std::move(arrived_),
+                           std::move(rows_), std::move(pairs_));
     }
 
   private:

@@ -81,20 +81,21 @@ class row_forwarder {
         return &l;
     }
 
-    /// Puts this rank's own pairs, token by token, into `next(expert, token)`.
+    /// Puts this rank's own pairs, token by token, into `next(expert, token)`. Once.
     template <class Next>
     void start(Next&& next) {
-        const assignment& a = request_.assigned;
-        std::size_t i = 0;
-        for (row_index token = 0; token < rows_.source_rows; ++token)
-            for (std::size_t slot = 0; slot < a.choice_count; ++slot, ++i) {
-                if (a.expert[i] == no_expert) continue;
-                lane* out = next(a.expert[i], token);
-                if (out != nullptr)
-                    out->add(out->own_run_, token, kept_.pair_of[i], a.expert[i], 0);
-                else if (request_.placement.rank_of(a.expert[i]) != request_.rank)
-                    misfit(request_.rank, concat("expert ", a.expert[i]));
+        if (started_) throw plan_error(concat("locmoe: ", strategy_, ": started twice"));
+        started_ = true;
+        arrived_.from(request_.rank);
+        kept_.place(request_.assigned, [&](row_index token, expert_id expert, row_index pair) {
+            if (lane* out = next(expert, token)) {
+                out->add(out->own_run_, token, pair, expert, 0);
+            } else {
+                if (request_.placement.rank_of(expert) != request_.rank)
+                    misfit(request_.rank, concat("expert ", expert));
+                arrived_.add(request_.placement.local_index(expert), token, pair);
             }
+        });
     }
 
     /// Packs one phase. What comes back must reach those ranks, to be received there.
@@ -132,13 +133,13 @@ class row_forwarder {
         const row_index pair_before = pair;
         const std::int64_t runs = run(rank_count(), 0);
         std::int64_t from = run(m.peer, 0);
-        std::vector<detail::arrival>* here = nullptr;
+        bool source_told = false;  // to arrived_
         bool run_starts = true;
         for (const std::int64_t word : m.words) {
             if (word < 0) {
                 from = -1 - word;
                 if (from >= runs) misfit(m.peer, concat("rows of rank ", from / rank_count()));
-                here = nullptr;
+                source_told = false;
                 run_starts = true;
                 continue;
             }
@@ -156,10 +157,11 @@ class row_forwarder {
             } else {
                 if (request_.placement.rank_of(expert) != request_.rank)
                     misfit(m.peer, concat("expert ", expert));
-                if (here == nullptr)
-                    here = &arrived_.from(static_cast<rank_id>(from / rank_count()),
-                                          static_cast<std::size_t>(from % rank_count()));
-                here->push_back({request_.placement.local_index(expert), row, pair});
+                if (!source_told)
+                    arrived_.from(static_cast<rank_id>(from / rank_count()),
+                                  static_cast<std::size_t>(from % rank_count()));
+                source_told = true;
+                arrived_.add(request_.placement.local_index(expert), row, pair);
             }
             ++pair;
         }
@@ -177,11 +179,7 @@ class row_forwarder {
                     throw plan_error(concat("locmoe: ", strategy_, ": rank ", request_.rank,
                                             " has rows for rank ", to, " in phase ", p,
                                             ", which has been sent"));
-        for (std::size_t i = kept_.travelling; i < kept_.slots.size(); ++i)
-            arrived_.from(request_.rank)
-                .push_back({request_.placement.local_index(kept_.experts[i]),
-                            kept_.token(i, request_.assigned.choice_count),
-                            static_cast<row_index>(i)});
+        if (!started_) throw plan_error(concat("locmoe: ", strategy_, ": was not started"));
         const detail::phase_order row_order(rows_);
         const detail::phase_order pair_order(pairs_);
         if (!row_order.kept()) {
@@ -189,8 +187,9 @@ class row_forwarder {
             pair_order.apply(pairs_);
             arrived_.renumber(row_order, pair_order);
         }
-        exchange_plan plan = detail::finish_plan(strategy_, request_, std::move(kept_), arrived_,
-                                                 std::move(rows_), std::move(pairs_));
+        exchange_plan plan =
+            detail::finish_plan(strategy_, request_, std::move(kept_), std::move(arrived_),
+                                std::move(rows_), std::move(pairs_));
         if (exact_combine) plan.combine = detail::exact_combine(plan);
         return plan;
     }
@@ -235,6 +234,7 @@ class row_forwarder {
     std::string strategy_;
     plan_request request_;
     detail::kept_pairs kept_;
+    bool started_ = false;
     detail::arrivals arrived_;
     flow rows_;
     flow pairs_;

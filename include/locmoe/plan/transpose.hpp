@@ -9,15 +9,111 @@
 
 namespace locmoe {
 
+namespace detail {
+
+/// The rows of a flow that its transpose makes in one go, as sums of their uses: its sources, or what
+/// one phase received.
+struct transposed_rows {
+    row_index begin = 0;
+    row_index rows = 0;
+    row_sums* sums = nullptr;
+};
+
+/// Calls `each(piece, row of the piece, use)` for every use of every row of a flow: rows that travel
+/// first, by phase and place in its pack, then rows that are delivered. A row made from nothing (-1)
+/// is no use. Ends, with false, where `each` does.
+template <class Each>
+bool for_each_use(const flow& forward, const std::vector<row_index>& returns,
+                  const std::vector<transposed_rows>& pieces, Each&& each) {
+    const transposed_rows* at = pieces.data();
+    const auto one = [&](row_index r, row_index use) {
+        if (r < 0) return true;
+        if (r < at->begin || r >= at->begin + at->rows)  // rare: neighbours come from one piece
+            for (at = pieces.data(); r >= at->begin + at->rows;) ++at;
+        return each(*at, static_cast<std::size_t>(r - at->begin), use);
+    };
+    const auto all = [&](const row_sums& made, row_index use) {
+        if (made.is_gather()) {
+            for (const row_index r : made.from)
+                if (!one(r, use++)) return false;
+        } else {
+            for (std::size_t i = 0; i < made.rows(); ++i, ++use)
+                for (const row_index r : made.sources(i))
+                    if (!one(r, use)) return false;
+        }
+        return true;
+    };
+    for (std::size_t p = 0; p < forward.phases.size(); ++p)
+        if (!all(forward.phases[p].pack, returns[p])) return false;
+    return all(forward.deliver, 0);
+}
+
+/// Fills `pieces` where every row has exactly one use, as the pairs' rows have: in one pass.
+inline bool transpose_permutation(const flow& forward, const std::vector<row_index>& returns,
+                                  const std::vector<transposed_rows>& pieces) {
+    std::size_t uses = forward.deliver.from.size();
+    for (const phase& p : forward.phases) uses += p.pack.from.size();
+    if (uses != static_cast<std::size_t>(forward.source_rows + forward.staging_rows)) return false;
+    for (const transposed_rows& piece : pieces)
+        piece.sums->from.assign(static_cast<std::size_t>(piece.rows), -1);
+    // As many uses as rows, and none of them a row's second: then each has one.
+    std::size_t used = 0;
+    const bool once = for_each_use(forward, returns, pieces,
+                                   [&](const transposed_rows& piece, std::size_t row, row_index u) {
+                                       row_index& place = piece.sums->from[row];
+                                       if (place >= 0) return false;
+                                       place = u;
+                                       ++used;
+                                       return true;
+                                   });
+    return once && used == uses;
+}
+
+/// Fills `pieces` whatever the uses: counts them, then lists them.
+inline void transpose_sums(const flow& forward, const std::vector<row_index>& returns,
+                           const std::vector<transposed_rows>& pieces) {
+    // Counted two places on, summed up to where a row's uses start one place on, which listing moves
+    // to where they end: the next row's start.
+    for (const transposed_rows& piece : pieces)
+        piece.sums->first.assign(static_cast<std::size_t>(piece.rows) + 2, 0);
+    for_each_use(forward, returns, pieces,
+                 [](const transposed_rows& piece, std::size_t row, row_index) {
+                     ++piece.sums->first[row + 2];
+                     return true;
+                 });
+    std::vector<bool> gather;
+    for (const transposed_rows& piece : pieces) {
+        auto& first = piece.sums->first;
+        bool once = true;
+        for (std::size_t i = 2; i < first.size(); ++i) {
+            once = once && first[i] == 1;
+            first[i] += first[i - 1];
+        }
+        piece.sums->from.resize(static_cast<std::size_t>(first.back()));
+        gather.push_back(once);
+    }
+    for_each_use(forward, returns, pieces,
+                 [](const transposed_rows& piece, std::size_t row, row_index use) {
+                     row_index& next = piece.sums->first[row + 1];
+                     piece.sums->from[static_cast<std::size_t>(next++)] = use;
+                     return true;
+                 });
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        pieces[i].sums->first.pop_back();
+        if (gather[i]) pieces[i].sums->first = std::vector<row_index>();
+    }
+}
+
+}  // namespace detail
+
 /// The transpose of a flow: phases in reverse, each message back where it came from, and where a row
 /// was copied to several places, the sum of what comes back from them. So the transpose of dispatch
 /// is combine, and of combine, dispatch. The sum's order is fixed: rows that travelled first, by
-/// phase and by place in its pack, then rows that never left the rank.
+/// phase and by place in its pack, then rows that never left the rank. A row made from nothing (a
+/// source of -1) goes back to nowhere.
 ///
 /// Linear in the rows of the flow. Every rank transposes its own share; the shares fit together.
 inline flow transpose(const flow& forward) {
-    const auto sources = static_cast<std::size_t>(forward.source_rows);
-    const auto staging = static_cast<std::size_t>(forward.staging_rows);
     const std::size_t phase_count = forward.phases.size();
 
     flow back;
@@ -30,68 +126,36 @@ inline flow transpose(const flow& forward) {
         back.staging_rows += static_cast<row_index>(forward.phases[p].pack.rows());
     }
 
-    // Every use of every old row, as rows of the new space: first counted, then listed.
-    row_sums uses;
-    uses.first.assign(sources + staging + 1, 0);
-    const auto count = [&](const row_sums& rows) {
-        for (const row_index r : rows.from) ++uses.first[static_cast<std::size_t>(r) + 1];
-    };
-    for (const phase& p : forward.phases) count(p.pack);
-    count(forward.deliver);
-    for (std::size_t r = 0; r < sources + staging; ++r) uses.first[r + 1] += uses.first[r];
-    uses.from.resize(static_cast<std::size_t>(uses.first.back()));
-    std::vector<row_index> next(uses.first.begin(), uses.first.end() - 1);
-    const auto list = [&](const row_sums& rows, row_index base) {
-        for (std::size_t i = 0; i < rows.rows(); ++i)
-            for (const row_index r : rows.sources(i))
-                uses.from[static_cast<std::size_t>(next[static_cast<std::size_t>(r)]++)] =
-                    base + static_cast<row_index>(i);
-    };
-    for (std::size_t p = 0; p < phase_count; ++p) list(forward.phases[p].pack, returns[p]);
-    list(forward.deliver, 0);
-
-    // Rows [begin, end) of the old space, each as the sum of its uses.
-    const auto sums = [&](std::size_t begin, std::size_t end) {
-        row_sums s;
-        const row_index base = uses.first[begin];
-        s.from.assign(uses.from.begin() + base, uses.from.begin() + uses.first[end]);
-        bool gather = true;
-        for (std::size_t r = begin; gather && r < end; ++r)
-            gather = uses.first[r + 1] - uses.first[r] == 1;
-        if (!gather) {
-            s.first.resize(end - begin + 1);
-            for (std::size_t r = begin; r <= end; ++r) s.first[r - begin] = uses.first[r] - base;
-        }
-        return s;
-    };
-
-    std::vector<std::size_t> received_before(phase_count + 1, 0);
+    back.phases.resize(phase_count);
+    std::vector<detail::transposed_rows> pieces{{0, forward.source_rows, &back.deliver}};
     for (std::size_t p = 0; p < phase_count; ++p) {
-        received_before[p + 1] = received_before[p];
-        for (const segment& s : forward.phases[p].receives)
-            received_before[p + 1] += static_cast<std::size_t>(s.rows);
+        row_index received = 0;
+        for (const segment& s : forward.phases[p].receives) received += s.rows;
+        pieces.push_back({pieces.back().begin + pieces.back().rows, received,
+                          &back.phases[phase_count - 1 - p].pack});
     }
-    LOCMOE_ASSERT(received_before[phase_count] == staging);
+    LOCMOE_ASSERT(pieces.back().begin + pieces.back().rows ==
+                  forward.source_rows + forward.staging_rows);
+    if (!detail::transpose_permutation(forward, returns, pieces))
+        detail::transpose_sums(forward, returns, pieces);
 
-    for (std::size_t p = phase_count; p-- > 0;) {
+    for (std::size_t p = 0; p < phase_count; ++p) {
         const phase& old = forward.phases[p];
-        phase turned;
+        phase& turned = back.phases[phase_count - 1 - p];
         turned.name = old.name + ", back";
-        turned.pack = sums(sources + received_before[p], sources + received_before[p + 1]);
         turned.sends = old.receives;
-        for (segment& s : turned.sends) s.first -= static_cast<row_index>(received_before[p]);
+        for (segment& s : turned.sends) s.first -= pieces[p + 1].begin - forward.source_rows;
         turned.receives = old.sends;
         for (segment& s : turned.receives) s.first += returns[p] - back.source_rows;
-        // It needs the returns of every later phase that sent one of its rows on.
-        for (const row_index r : turned.pack.from)
-            for (std::size_t q = p + 1; q < phase_count; ++q)
-                if (r >= returns[q] &&
-                    r < returns[q] + static_cast<row_index>(forward.phases[q].pack.rows()) &&
-                    turned.needs < phase_count - q)
-                    turned.needs = phase_count - q;
-        back.phases.push_back(std::move(turned));
+        // It needs the returns of every later phase that sent one of its rows on; the earliest of
+        // these phases returns last, and so to the highest rows.
+        row_index highest = -1;
+        for (const row_index r : turned.pack.from) highest = r > highest ? r : highest;
+        if (highest < back.source_rows) continue;
+        std::size_t q = p + 1;
+        while (q < phase_count && highest < returns[q]) ++q;
+        turned.needs = phase_count - q;
     }
-    back.deliver = sums(0, sources);
     return back;
 }
 

@@ -16,7 +16,7 @@ namespace locmoe::detail {
 /// The last step of every strategy: lay out the expert rows, then transpose both flows. `rows` and
 /// `pairs` come with their phases and lack only `deliver`.
 inline exchange_plan finish_plan(std::string_view strategy, const plan_request& request,
-                                 kept_pairs&& kept, const arrivals& arrived, flow&& rows,
+                                 kept_pairs&& kept, arrivals&& arrived, flow&& rows,
                                  flow&& pairs) {
     const auto mine = request.placement.experts_of(request.rank);
     arrivals::layout sorted = arrived.sorted(mine.size());
