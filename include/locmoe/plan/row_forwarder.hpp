@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +16,45 @@
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
+
+namespace detail {
+
+/// A pair in a lane; with no expert, the word that the rows of run `row` follow.
+struct lane_entry {
+    row_index row;   // in the numbering of this rank's flows
+    row_index pair;
+    expert_id expert;
+    bool new_row;
+};
+
+struct lane_chunk {
+    static constexpr std::size_t size = 64;
+
+    lane_entry entries[size] = {};
+    lane_chunk* next = nullptr;
+};
+
+/// The memory of all lanes of a rank: chunks that have been sent are used again.
+class lane_memory {
+  public:
+    lane_chunk* take() {
+        if (unused_ == nullptr) return &all_.emplace_back();
+        lane_chunk* const chunk = unused_;
+        unused_ = chunk->next;
+        *chunk = lane_chunk{};
+        return chunk;
+    }
+    void give_back(lane_chunk* first, lane_chunk* last) {
+        last->next = unused_;
+        unused_ = first;
+    }
+
+  private:
+    std::deque<lane_chunk> all_;
+    lane_chunk* unused_ = nullptr;
+};
+
+}  // namespace detail
 
 /// One rank's share of a strategy whose rows travel over several ranks: it fills both flows phase
 /// by phase, tells the next rank what comes to it, and makes the plan. The strategy only says of
@@ -33,21 +74,42 @@ class row_forwarder {
                  std::size_t needs) {
             const bool new_row = row != last_row_;
             if (new_row) {
-                if (run != last_run_) words_.push_back(-1 - run);
+                if (run != last_run_) push({run, 0, no_expert, true});
                 last_run_ = run;
                 last_row_ = row;
-                rows_.push_back(row);
+                ++rows_;
                 if (needs > needs_) needs_ = needs;
             }
-            pairs_.push_back(pair);
-            words_.push_back(static_cast<std::int64_t>(expert) * 2 + (new_row ? 1 : 0));
+            push({row, pair, expert, new_row});
         }
 
-        std::vector<row_index> rows_;  // in the numbering of this rank's flows
-        std::vector<row_index> pairs_;
-        // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative word
-        // says that another run starts; before the first one come the sender's own rows on way 0.
-        std::vector<std::int64_t> words_;
+        void push(const detail::lane_entry& entry) {
+            if (place_ == detail::lane_chunk::size) {
+                detail::lane_chunk* const fresh = memory_->take();
+                (first_ == nullptr ? first_ : last_->next) = fresh;
+                if (last_ != nullptr) full_ += place_;
+                last_ = fresh;
+                place_ = 0;
+            }
+            last_->entries[place_++] = entry;
+        }
+
+        bool empty() const { return first_ == nullptr; }
+        std::size_t entries() const { return empty() ? 0 : full_ + place_; }
+
+        void clear() {
+            memory_->give_back(first_, last_);
+            first_ = last_ = nullptr;
+            place_ = detail::lane_chunk::size;
+            full_ = rows_ = 0;
+        }
+
+        detail::lane_memory* memory_ = nullptr;
+        detail::lane_chunk* first_ = nullptr;
+        detail::lane_chunk* last_ = nullptr;
+        std::size_t place_ = detail::lane_chunk::size;  // in the last chunk
+        std::size_t full_ = 0;                          // entries of the chunks before it
+        std::size_t rows_ = 0;
         std::int64_t own_run_ = 0;
         std::int64_t last_run_ = 0;
         row_index last_row_ = -1;
@@ -76,6 +138,7 @@ class row_forwarder {
         if (rank == request_.rank) return nullptr;
         const auto [place, fresh] = lanes_[number].try_emplace(rank);
         lane& l = place->second;
+        l.memory_ = memory_.get();
         l.own_run_ = run(request_.rank, way);
         if (fresh) l.last_run_ = run(request_.rank, 0);
         return &l;
@@ -101,20 +164,42 @@ class row_forwarder {
     /// Packs one phase. What comes back must reach those ranks, to be received there.
     std::vector<message> send(std::size_t number) {
         std::vector<message> out;
-        std::size_t rows = 0;
-        std::size_t pairs = 0;
+        phase& rows = rows_.phases[number];
+        phase& pairs = pairs_.phases[number];
+        std::size_t row_count = 0;
+        std::size_t entry_count = 0;
         for (const auto& [to, l] : lanes_[number]) {
-            rows += l.rows_.size();
-            pairs += l.pairs_.size();
+            row_count += l.rows_;
+            entry_count += l.entries();
         }
-        rows_.phases[number].pack.from.reserve(rows);
-        pairs_.phases[number].pack.from.reserve(pairs);
+        rows.pack.from.reserve(row_count);
+        pairs.pack.from.reserve(entry_count);
         const auto leave = [&](rank_id to, lane& l) {
-            if (l.rows_.empty()) return;
-            append(rows_.phases[number], to, l.rows_, l.needs_);
-            append(pairs_.phases[number], to, l.pairs_, l.needs_);
-            out.push_back({to, std::move(l.words_)});
-            l = lane{};
+            if (l.empty()) return;
+            const auto first_row = static_cast<row_index>(rows.pack.from.size());
+            const auto first_pair = static_cast<row_index>(pairs.pack.from.size());
+            message& m = out.emplace_back();
+            m.peer = to;
+            m.words.reserve(l.entries());
+            // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative word
+            // says that another run starts; before the first one come the sender's own rows on way 0.
+            for (const detail::lane_chunk* c = l.first_; c != nullptr; c = c->next) {
+                const std::size_t size = c == l.last_ ? l.place_ : detail::lane_chunk::size;
+                for (std::size_t i = 0; i < size; ++i) {
+                    const detail::lane_entry& entry = c->entries[i];
+                    if (entry.expert == no_expert) {
+                        m.words.push_back(-1 - entry.row);
+                        continue;
+                    }
+                    if (entry.new_row) rows.pack.from.push_back(entry.row);
+                    pairs.pack.from.push_back(entry.pair);
+                    m.words.push_back(static_cast<std::int64_t>(entry.expert) * 2 +
+                                      (entry.new_row ? 1 : 0));
+                }
+            }
+            close(rows, to, first_row, l.needs_);
+            close(pairs, to, first_pair, l.needs_);
+            l.clear();
         };
         // Each rank begins with its next one, so that they do not all send to rank 0 first.
         const auto next = lanes_[number].upper_bound(request_.rank);
@@ -175,7 +260,7 @@ class row_forwarder {
     exchange_plan finish(bool exact_combine = false) {
         for (std::size_t p = 0; p < lanes_.size(); ++p)
             for (const auto& [to, l] : lanes_[p])
-                if (!l.rows_.empty())
+                if (!l.empty())
                     throw plan_error(concat("locmoe: ", strategy_, ": rank ", request_.rank,
                                             " has rows for rank ", to, " in phase ", p,
                                             ", which has been sent"));
@@ -209,11 +294,9 @@ class row_forwarder {
         return source * rank_count() + static_cast<std::int64_t>(way);
     }
 
-    void append(phase& p, rank_id to, const std::vector<row_index>& rows, std::size_t needs) const {
-        p.sends.push_back({to, request_.nodes.tier(request_.rank, to),
-                           static_cast<row_index>(p.pack.from.size()),
-                           static_cast<row_index>(rows.size())});
-        p.pack.from.insert(p.pack.from.end(), rows.begin(), rows.end());
+    void close(phase& p, rank_id to, row_index first, std::size_t needs) const {
+        p.sends.push_back({to, request_.nodes.tier(request_.rank, to), first,
+                           static_cast<row_index>(p.pack.from.size()) - first});
         if (needs > p.needs) p.needs = needs;
     }
 
@@ -238,6 +321,7 @@ class row_forwarder {
     detail::arrivals arrived_;
     flow rows_;
     flow pairs_;
+    std::unique_ptr<detail::lane_memory> memory_ = std::make_unique<detail::lane_memory>();
     std::vector<std::map<rank_id, lane>> lanes_;  // [phases], by the rank that they go to
 };
 
