@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/detail/finish_plan.hpp"
 #include "locmoe/plan/detail/once_counter.hpp"
 #include "locmoe/plan/row_loads.hpp"
@@ -62,11 +63,13 @@ class direct_planner {
         kept_.place(request.assigned, [&](row_index token, expert_id, row_index pair) {
             token_of[static_cast<std::size_t>(pair)] = token;
         });
+        const auto first_own = token_of.begin() + static_cast<std::ptrdiff_t>(kept_.travelling);
+        own_tokens_.assign(first_own, token_of.end());
+        token_of.erase(first_own, token_of.end());
         arrived_.from(request.rank);
-        for (std::size_t i = kept_.travelling; i < token_of.size(); ++i)
-            arrived_.add(request.placement.local_index(kept_.experts[i]), token_of[i],
-                         static_cast<row_index>(i));
-        token_of.resize(kept_.travelling);
+        for (std::size_t i = 0; i < own_tokens_.size(); ++i)
+            arrived_.add(request.placement.local_index(kept_.experts[kept_.travelling + i]),
+                         own_tokens_[i], static_cast<row_index>(kept_.travelling + i));
         pairs.pack.from.resize(kept_.travelling);
         for (std::size_t i = 0; i < kept_.travelling; ++i)
             pairs.pack.from[i] = static_cast<row_index>(i);
@@ -123,8 +126,20 @@ class direct_planner {
     }
 
     exchange_plan finish() {
-        return finish_plan("direct", request_, std::move(kept_), std::move(arrived_),
-                           std::move(rows_), std::move(pairs_));
+        const std::size_t travelling = kept_.travelling;
+        exchange_plan plan = finish_plan("direct", request_, std::move(kept_), std::move(arrived_),
+                                         std::move(rows_), std::move(pairs_));
+        const std::vector<row_index>& tokens = plan.dispatch.phases[0].pack.from;
+        plan.combine = exact_combine(plan, request_.assigned, [&](std::size_t pair) {
+            return static_cast<std::size_t>(
+                pair < travelling ? tokens[pair] : own_tokens_[pair - travelling]);
+        });
+        row_sums& sums = plan.combine.deliver;
+        bool gather = sums.from.size() == plan.token_count;
+        for (std::size_t t = 0; gather && t < plan.token_count; ++t)
+            gather = sums.first[t + 1] == sums.first[t] + 1;
+        if (gather) sums.first = {};
+        return plan;
     }
 
   private:
@@ -133,6 +148,7 @@ class direct_planner {
     arrivals arrived_;
     flow rows_;
     flow pairs_;
+    std::vector<row_index> own_tokens_;  // of the pairs that stay, the last ones
 };
 
 }  // namespace detail

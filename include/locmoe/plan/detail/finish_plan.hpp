@@ -13,8 +13,8 @@
 
 namespace locmoe::detail {
 
-/// The last step of every strategy: lay out the expert rows, then transpose both flows. `rows` and
-/// `pairs` come with their phases and lack only `deliver`.
+/// The last step of every strategy: lay out the expert rows and transpose the pairs' flow. The plan
+/// then lacks only `combine`. `rows` and `pairs` come with their phases and lack only `deliver`.
 inline exchange_plan finish_plan(std::string_view strategy, const plan_request& request,
                                  kept_pairs&& kept, arrivals&& arrived, flow&& rows,
                                  flow&& pairs) {
@@ -33,7 +33,6 @@ inline exchange_plan finish_plan(std::string_view strategy, const plan_request& 
     plan.dropped_pairs = request.assigned.dropped_count();
     plan.dispatch = std::move(rows);
     plan.dispatch.deliver = std::move(sorted.rows);
-    plan.combine = transpose(plan.dispatch);
     plan.pair_dispatch = std::move(pairs);
     plan.pair_dispatch.deliver = std::move(sorted.pairs);
     plan.pair_combine = transpose(plan.pair_dispatch);
