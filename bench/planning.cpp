@@ -3,10 +3,15 @@
 // with where it is written by hand. Medians, this thread's own time.
 //
 // The cluster: 1,024 ranks, 8 a node; each token chooses 8 of 256 experts, each of which stands on 4
-// ranks, so that every rank gets about as many pairs as it sends and relays. Rank 0 is timed; what
-// the others tell it was recorded before. Rank l of node n routes like rank l of node 0 with all
-// experts n nodes further on, so the planners of node 0 alone, 8 of 1,024, know what every rank
-// would say.
+// ranks, so that every rank gets about as many pairs as it sends. (Where each stands on one rank
+// only, that rank gets four times as many: see the last rows, in ns a pair sent or received.) Rank 0
+// is timed; what the others tell it was recorded before. Rank l of node n routes like rank l of node
+// 0 with all experts n nodes further on, so the planners of node 0 alone, 8 of 1,024, know what every
+// rank would say.
+//
+// Memory is as in training, where step buffers of tens of megabytes come and go: kept by the
+// allocator from one plan to the next. The rows with fresh memory show a plan whose memory the system
+// hands over anew, page by page.
 
 #include <algorithm>
 #include <concepts>
@@ -21,6 +26,9 @@
 #include <vector>
 
 #include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
@@ -113,8 +121,15 @@ std::vector<std::vector<message>> told(const job& j, const Strategy& strategy) {
 
 struct contestant {
     std::string name;
+    std::size_t expert_rows;
     std::function<void()> run;
     std::vector<double> ns = {};
+};
+
+struct result {
+    std::string name;
+    double ns;  // a pair of rank 0
+    std::size_t expert_rows;
 };
 
 template <exchange_strategy Strategy>
@@ -129,12 +144,12 @@ contestant planning(const job& j, const Strategy& strategy, exchange_plan& plan)
     };
     run();
     validate(plan);
-    return {std::string(strategy.name()), run};
+    return {std::string(strategy.name()), plan.expert_row_count(), run};
 }
 
 /// The pairs' numbers, sorted by expert.
 contestant sorting(const assignment& a, std::vector<std::int64_t>& order) {
-    return {"a stable sort by expert", [&a, &order] {
+    return {"a stable sort by expert", 0, [&a, &order] {
                 order.resize(a.expert.size());
                 std::iota(order.begin(), order.end(), std::int64_t{0});
                 std::stable_sort(order.begin(), order.end(), [&](std::int64_t x, std::int64_t y) {
@@ -151,7 +166,7 @@ double cpu_ns() {
 }
 
 /// Median ns a pair of each strategy and, last, of the sort.
-std::vector<std::pair<std::string, double>> measure(std::size_t tokens, std::size_t replicas) {
+std::vector<result> measure(std::size_t tokens, std::size_t replicas, bool fresh_memory = false) {
     const job j(tokens, replicas);
     exchange_plan plan;  // each new plan takes the place of the last one, as in training
     std::vector<std::int64_t> order;
@@ -161,14 +176,21 @@ std::vector<std::pair<std::string, double>> measure(std::size_t tokens, std::siz
                                 sorting(j.node_0[0], order)};
     for (std::size_t i = 0; i < runs; ++i)
         for (contestant& c : all) {
+#ifdef __GLIBC__
+            if (fresh_memory) {
+                plan = {};
+                order = {};
+                malloc_trim(0);
+            }
+#endif
             const double start = cpu_ns();
             c.run();
             c.ns.push_back((cpu_ns() - start) / static_cast<double>(tokens * choices));
         }
-    std::vector<std::pair<std::string, double>> medians;
+    std::vector<result> medians;
     for (contestant& c : all) {
         std::sort(c.ns.begin(), c.ns.end());
-        medians.emplace_back(c.name, c.ns[runs / 2]);
+        medians.push_back({c.name, c.ns[runs / 2], c.expert_rows});
     }
     return medians;
 }
@@ -177,22 +199,43 @@ std::vector<std::pair<std::string, double>> measure(std::size_t tokens, std::siz
 
 int main(int argc, char** argv) {
     bench::report report("planning", argc, argv);
-    std::vector<std::pair<std::string, double>> shortest;
-    for (const std::size_t tokens : {8192, 32768, 65536}) {
-        const auto times = measure(tokens, ranks / logical_experts);
+#ifdef __GLIBC__
+    // What glibc comes to by itself where blocks of up to 32 MiB are freed.
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
+    constexpr std::size_t replicas = ranks / logical_experts;
+    std::vector<result> shortest;
+    for (const std::size_t tokens : {std::size_t{8192}, std::size_t{32768}, std::size_t{65536}}) {
+        const auto times = measure(tokens, replicas);
         if (shortest.empty()) shortest = times;
-        const auto& [sort_name, sort_ns] = times.back();
+        const result& sort = times.back();
         for (std::size_t i = 0; i + 1 < times.size(); ++i) {
-            const auto& [name, ns] = times[i];
+            const auto& [name, ns, expert_rows] = times[i];
             const std::string text = name + ", " + std::to_string(tokens) + " tokens";
-            report.add({text, ns, "ns/pair", sort_name, sort_ns, sort_ns / ns});
+            report.add({text, ns, "ns/pair", sort.name, sort.ns, sort.ns / ns});
             if (tokens == 32768)
-                report.add({text + ": 5 ms", ns, "ns/pair", "5 ms for all pairs", limit_ns,
-                            limit_ns / ns, 1.0});
+                report.add({text + ": 5 ms in all", ns, "ns/pair", "5 ms", limit_ns, limit_ns / ns,
+                            1.0});
             if (tokens == 65536)
                 report.add({text + ": linear", ns, "ns/pair", "the same at 8192 tokens",
-                            shortest[i].second, shortest[i].second / ns});
+                            shortest[i].ns, shortest[i].ns / ns});
         }
+    }
+    const auto kept = measure(32768, replicas);
+    const auto fresh = measure(32768, replicas, true);
+    for (std::size_t i = 0; i + 1 < kept.size(); ++i)
+        report.add({fresh[i].name + ", 32768 tokens, fresh memory", fresh[i].ns, "ns/pair",
+                    "the same with memory kept", kept[i].ns, kept[i].ns / fresh[i].ns});
+    const auto hot = measure(32768, 1);
+    for (std::size_t i = 0; i + 1 < hot.size(); ++i) {
+        const auto both = static_cast<double>(32768 * choices);
+        const double ns = hot[i].ns * both / (both + static_cast<double>(hot[i].expert_rows));
+        report.add({hot[i].name + ", 32768 tokens, " + std::to_string(hot[i].expert_rows) +
+                        " pairs received",
+                    ns, "ns/pair", "as many received as sent",
+                    kept[i].ns * both / (both + static_cast<double>(kept[i].expert_rows)),
+                    kept[i].ns * both / (both + static_cast<double>(kept[i].expert_rows)) / ns});
     }
     return report.finish();
 }

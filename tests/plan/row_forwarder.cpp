@@ -129,6 +129,13 @@ TEST_CASE("a row that goes nowhere, or after its phase has left, is found out", 
         Catch::Contains("rank 0 has rows for rank 1 in phase 0, which has been sent"));
 }
 
+TEST_CASE("own pairs set out once", "[plan]") {
+    pair_of_ranks both;
+    CHECK_THROWS_WITH(both.rows.finish(), Catch::Contains("test: rank 0 has not started"));
+    both.start(both.rows.to(0, 1));
+    CHECK_THROWS_WITH(both.start(both.rows.to(0, 1)), Catch::Contains("rank 0 started twice"));
+}
+
 TEST_CASE("words that no sender can have meant are refused", "[plan]") {
     const std::array<std::pair<std::vector<std::int64_t>, const char*>, 5> wrong{{
         {{2 * 2 + 1}, "expert 2"},

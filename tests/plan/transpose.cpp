@@ -76,6 +76,26 @@ TEMPLATE_TEST_CASE("the transpose of the transpose moves the same rows", "[plan]
     }
 }
 
+TEST_CASE("a row made from nothing goes back to nowhere", "[plan]") {
+    flow padded;
+    padded.source_rows = 2;
+    padded.staging_rows = 2;
+    phase& sent = padded.phases.emplace_back();
+    sent.pack.from = {1, -1, 0};
+    sent.sends = {{1, link_tier::intra_node, 0, 3}};
+    sent.receives = {{1, link_tier::intra_node, 0, 2}};
+    padded.deliver.from = {-1, 2, -1};
+    const flow back = transpose(padded);
+    CHECK(back.source_rows == 3);
+    CHECK(back.staging_rows == 3);
+    CHECK(back.phases[0].pack == row_sums{{1}, {0, 1, 1}});  // the second row received is not used
+    CHECK(back.deliver == row_sums{{5, 3}, {}});
+    padded.deliver.from = {3, 2, -1};  // as many uses as rows
+    CHECK(transpose(padded).phases[0].pack == row_sums{{1, 0}, {}});
+    padded.phases[0].pack.from = {1, -1, 1};
+    CHECK(transpose(padded).deliver == row_sums{{3, 5}, {0, 0, 2}});
+}
+
 TEST_CASE("a relay adds up before it sends back", "[plan]") {
     // One token on node 0 chose experts 2 and 3, each on a rank of its own on node 1.
     const auto nodes = topology::uniform(2, 2);

@@ -47,7 +47,8 @@ struct direct {
 
 namespace detail {
 
-/// One round: each rank tells every rank it sends to how many rows each of its experts gets.
+/// One round: each rank tells every rank it sends to how many rows each of its experts gets: a count
+/// for each, or, where that is shorter, -1 - expert and count for those that get any.
 class direct_planner {
   public:
     static constexpr std::size_t rounds = 1;
@@ -75,12 +76,11 @@ class direct_planner {
             pairs.pack.from[i] = static_cast<row_index>(i);
         for (std::size_t i = 0; i < kept_.travelling;) {
             const rank_id to = request.placement.rank_of(kept_.experts[i]);
-            const row_index rows_of_expert = kept_.count[static_cast<std::size_t>(kept_.experts[i])];
             if (rows.sends.empty() || rows.sends.back().peer != to)
                 rows.sends.push_back(
                     {to, request.nodes.tier(request.rank, to), static_cast<row_index>(i), 0});
-            rows.sends.back().rows += rows_of_expert;
-            i += static_cast<std::size_t>(rows_of_expert);
+            rows.sends.back().rows += count_of(kept_.experts[i]);
+            i += rows_of(kept_.experts[i]);
         }
         pairs.sends = rows.sends;
     }
@@ -88,10 +88,16 @@ class direct_planner {
     std::vector<message> outgoing(std::size_t) {
         std::vector<message> out;
         for (const segment& s : rows_.phases[0].sends) {
+            const auto begin = static_cast<std::size_t>(s.first);
+            const auto end = begin + static_cast<std::size_t>(s.rows);
             message& m = out.emplace_back();
             m.peer = s.peer;
-            for (const expert_id e : request_.placement.experts_of(s.peer))
-                m.words.push_back(kept_.count[static_cast<std::size_t>(e)]);
+            for (std::size_t i = begin; i < end; i += rows_of(kept_.experts[i]))
+                m.words.insert(m.words.end(), {-1 - kept_.experts[i], count_of(kept_.experts[i])});
+            const auto theirs = request_.placement.experts_of(s.peer);
+            if (m.words.size() < theirs.size()) continue;
+            m.words.clear();
+            for (const expert_id e : theirs) m.words.push_back(count_of(e));
         }
         return out;
     }
@@ -99,30 +105,27 @@ class direct_planner {
     void incoming(std::size_t, const std::vector<message>& received) {
         const std::size_t mine = request_.placement.experts_of(request_.rank).size();
         for (const message& m : received) {
-            row_index rows = 0;
-            bool sound = m.words.size() == mine;
-            for (const std::int64_t count : m.words) {
-                sound = sound && count >= 0;
-                rows += count;
-            }
-            if (!sound || rows == 0)
-                throw plan_error(concat("locmoe: direct: rank ", m.peer, " sent rank ",
-                                        request_.rank, " counts for ", m.words.size(),
-                                        " experts, expected ", mine,
-                                        ": do all ranks hold the same expert_placement?"));
-            const segment s{m.peer, request_.nodes.tier(request_.rank, m.peer),
-                            rows_.staging_rows, rows};
-            for (flow* f : {&rows_, &pairs_}) {
-                f->phases[0].receives.push_back(s);
-                f->staging_rows += rows;
-            }
+            const row_index first = rows_.staging_rows;
+            const bool for_all = m.words.size() == mine;
             arrived_.from(m.peer);
-            row_index at = s.first;
-            for (std::size_t e = 0; e < mine; ++e) {
-                arrived_.add(e, rows_.source_rows + at, pairs_.source_rows + at, m.words[e]);
-                at += m.words[e];
+            for (std::size_t i = 0; i < m.words.size(); i += for_all ? 1 : 2) {
+                if (!for_all && (i + 1 == m.words.size() || !stands_here(-1 - m.words[i])))
+                    misfit(m);
+                const row_index count = m.words[for_all ? i : i + 1];
+                if (count < 0) misfit(m);
+                arrived_.add(for_all ? i
+                                     : request_.placement.local_index(
+                                           static_cast<expert_id>(-1 - m.words[i])),
+                             rows_.source_rows + rows_.staging_rows,
+                             pairs_.source_rows + rows_.staging_rows, count);
+                rows_.staging_rows += count;
             }
+            if (rows_.staging_rows == first) misfit(m);
+            const segment s{m.peer, request_.nodes.tier(request_.rank, m.peer), first,
+                            rows_.staging_rows - first};
+            for (flow* f : {&rows_, &pairs_}) f->phases[0].receives.push_back(s);
         }
+        pairs_.staging_rows = rows_.staging_rows;
     }
 
     exchange_plan finish() {
@@ -143,6 +146,21 @@ class direct_planner {
     }
 
   private:
+    row_index count_of(expert_id e) const { return kept_.count[static_cast<std::size_t>(e)]; }
+    std::size_t rows_of(expert_id e) const { return static_cast<std::size_t>(count_of(e)); }
+
+    bool stands_here(std::int64_t expert) const {
+        return expert >= 0 &&
+               expert < static_cast<std::int64_t>(request_.placement.expert_count()) &&
+               request_.placement.rank_of(static_cast<expert_id>(expert)) == request_.rank;
+    }
+
+    [[noreturn]] void misfit(const message& m) const {
+        throw plan_error(concat("locmoe: direct: what rank ", m.peer, " told rank ", request_.rank,
+                                " of its experts does not fit there: do all ranks hold the same "
+                                "expert_placement?"));
+    }
+
     plan_request request_;
     kept_pairs kept_;
     arrivals arrived_;

@@ -147,7 +147,9 @@ class row_forwarder {
     /// Puts this rank's own pairs, token by token, into `next(expert, token)`. Once.
     template <class Next>
     void start(Next&& next) {
-        if (started_) throw plan_error(concat("locmoe: ", strategy_, ": started twice"));
+        if (started_)
+            throw plan_error(
+                concat("locmoe: ", strategy_, ": rank ", request_.rank, " started twice"));
         started_ = true;
         arrived_.from(request_.rank);
         kept_.place(request_.assigned, [&](row_index token, expert_id expert, row_index pair) {
@@ -264,7 +266,9 @@ class row_forwarder {
                     throw plan_error(concat("locmoe: ", strategy_, ": rank ", request_.rank,
                                             " has rows for rank ", to, " in phase ", p,
                                             ", which has been sent"));
-        if (!started_) throw plan_error(concat("locmoe: ", strategy_, ": was not started"));
+        if (!started_)
+            throw plan_error(
+                concat("locmoe: ", strategy_, ": rank ", request_.rank, " has not started"));
         const detail::phase_order row_order(rows_);
         const detail::phase_order pair_order(pairs_);
         if (!row_order.kept()) {
