@@ -15,88 +15,96 @@ namespace detail {
 /// one phase received.
 struct transposed_rows {
     row_index begin = 0;
-    row_index rows = 0;
+    std::size_t rows = 0;
     row_sums* sums = nullptr;
+    row_index* first = nullptr;  // of `sums`, for the passes over all uses
+    row_index* from = nullptr;
 };
 
 /// Calls `each(piece, row of the piece, use)` for every use of every row of a flow: rows that travel
 /// first, by phase and place in its pack, then rows that are delivered. A row made from nothing (-1)
-/// is no use. Ends, with false, where `each` does.
+/// is no use.
 template <class Each>
-bool for_each_use(const flow& forward, const std::vector<row_index>& returns,
+void for_each_use(const flow& forward, const std::vector<row_index>& returns,
                   const std::vector<transposed_rows>& pieces, Each&& each) {
-    const transposed_rows* at = pieces.data();
+    transposed_rows at = pieces[0];  // neighbours mostly come from one piece
     const auto one = [&](row_index r, row_index use) {
-        if (r < 0) return true;
-        if (r < at->begin || r >= at->begin + at->rows)  // rare: neighbours come from one piece
-            for (at = pieces.data(); r >= at->begin + at->rows;) ++at;
-        return each(*at, static_cast<std::size_t>(r - at->begin), use);
+        auto row = static_cast<std::size_t>(r - at.begin);
+        if (row >= at.rows) {
+            if (r < 0) return;
+            std::size_t p = 0;
+            while (r >= pieces[p].begin + static_cast<row_index>(pieces[p].rows)) ++p;
+            at = pieces[p];
+            row = static_cast<std::size_t>(r - at.begin);
+        }
+        each(at, row, use);
     };
     const auto all = [&](const row_sums& made, row_index use) {
         if (made.is_gather()) {
-            for (const row_index r : made.from)
-                if (!one(r, use++)) return false;
+            for (const row_index r : made.from) one(r, use++);
         } else {
             for (std::size_t i = 0; i < made.rows(); ++i, ++use)
-                for (const row_index r : made.sources(i))
-                    if (!one(r, use)) return false;
+                for (const row_index r : made.sources(i)) one(r, use);
         }
-        return true;
     };
     for (std::size_t p = 0; p < forward.phases.size(); ++p)
-        if (!all(forward.phases[p].pack, returns[p])) return false;
-    return all(forward.deliver, 0);
+        all(forward.phases[p].pack, returns[p]);
+    all(forward.deliver, 0);
 }
 
 /// Fills `pieces` where every row has exactly one use, as the pairs' rows have: in one pass.
 inline bool transpose_permutation(const flow& forward, const std::vector<row_index>& returns,
-                                  const std::vector<transposed_rows>& pieces) {
+                                  std::vector<transposed_rows>& pieces) {
     std::size_t uses = forward.deliver.from.size();
     for (const phase& p : forward.phases) uses += p.pack.from.size();
     if (uses != static_cast<std::size_t>(forward.source_rows + forward.staging_rows)) return false;
+    for (transposed_rows& piece : pieces) {
+        piece.sums->from.assign(piece.rows, -1);
+        piece.from = piece.sums->from.data();
+    }
+    bool twice = false;
+    for_each_use(forward, returns, pieces,
+                 [&](const transposed_rows& piece, std::size_t row, row_index use) {
+                     twice |= piece.from[row] >= 0;
+                     piece.from[row] = use;
+                 });
+    if (twice) return false;
+    // No row has two uses; it is left to see that none has none.
+    bool all_used = true;
     for (const transposed_rows& piece : pieces)
-        piece.sums->from.assign(static_cast<std::size_t>(piece.rows), -1);
-    // As many uses as rows, and none of them a row's second: then each has one.
-    std::size_t used = 0;
-    const bool once = for_each_use(forward, returns, pieces,
-                                   [&](const transposed_rows& piece, std::size_t row, row_index u) {
-                                       row_index& place = piece.sums->from[row];
-                                       if (place >= 0) return false;
-                                       place = u;
-                                       ++used;
-                                       return true;
-                                   });
-    return once && used == uses;
+        for (const row_index use : piece.sums->from) all_used &= use >= 0;
+    return all_used;
 }
 
 /// Fills `pieces` whatever the uses: counts them, then lists them.
 inline void transpose_sums(const flow& forward, const std::vector<row_index>& returns,
-                           const std::vector<transposed_rows>& pieces) {
+                           std::vector<transposed_rows>& pieces) {
     // Counted two places on, summed up to where a row's uses start one place on, which listing moves
     // to where they end: the next row's start.
-    for (const transposed_rows& piece : pieces)
-        piece.sums->first.assign(static_cast<std::size_t>(piece.rows) + 2, 0);
+    for (transposed_rows& piece : pieces) {
+        piece.sums->first.assign(piece.rows + 2, 0);
+        piece.first = piece.sums->first.data();
+    }
     for_each_use(forward, returns, pieces,
                  [](const transposed_rows& piece, std::size_t row, row_index) {
-                     ++piece.sums->first[row + 2];
-                     return true;
+                     ++piece.first[row + 2];
                  });
     std::vector<bool> gather;
-    for (const transposed_rows& piece : pieces) {
-        auto& first = piece.sums->first;
+    for (transposed_rows& piece : pieces) {
+        row_index sum = 0;
         bool once = true;
-        for (std::size_t i = 2; i < first.size(); ++i) {
-            once = once && first[i] == 1;
-            first[i] += first[i - 1];
+        for (std::size_t i = 2; i < piece.rows + 2; ++i) {
+            once &= piece.first[i] == 1;
+            sum += piece.first[i];
+            piece.first[i] = sum;
         }
-        piece.sums->from.resize(static_cast<std::size_t>(first.back()));
+        piece.sums->from.resize(static_cast<std::size_t>(sum));
+        piece.from = piece.sums->from.data();
         gather.push_back(once);
     }
     for_each_use(forward, returns, pieces,
                  [](const transposed_rows& piece, std::size_t row, row_index use) {
-                     row_index& next = piece.sums->first[row + 1];
-                     piece.sums->from[static_cast<std::size_t>(next++)] = use;
-                     return true;
+                     piece.from[piece.first[row + 1]++] = use;
                  });
     for (std::size_t i = 0; i < pieces.size(); ++i) {
         pieces[i].sums->first.pop_back();
@@ -127,15 +135,19 @@ inline flow transpose(const flow& forward) {
     }
 
     back.phases.resize(phase_count);
-    std::vector<detail::transposed_rows> pieces{{0, forward.source_rows, &back.deliver}};
+    std::vector<detail::transposed_rows> pieces;
+    row_index end = 0;
+    const auto add_piece = [&](row_index rows, row_sums& sums) {
+        pieces.push_back({end, static_cast<std::size_t>(rows), &sums});
+        end += rows;
+    };
+    add_piece(forward.source_rows, back.deliver);
     for (std::size_t p = 0; p < phase_count; ++p) {
         row_index received = 0;
         for (const segment& s : forward.phases[p].receives) received += s.rows;
-        pieces.push_back({pieces.back().begin + pieces.back().rows, received,
-                          &back.phases[phase_count - 1 - p].pack});
+        add_piece(received, back.phases[phase_count - 1 - p].pack);
     }
-    LOCMOE_ASSERT(pieces.back().begin + pieces.back().rows ==
-                  forward.source_rows + forward.staging_rows);
+    LOCMOE_ASSERT(end == forward.source_rows + forward.staging_rows);
     if (!detail::transpose_permutation(forward, returns, pieces))
         detail::transpose_sums(forward, returns, pieces);
 
