@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,49 +11,11 @@
 
 #include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/detail/finish_plan.hpp"
+#include "locmoe/plan/detail/lane_memory.hpp"
 #include "locmoe/plan/detail/phase_order.hpp"
 #include "locmoe/plan/strategy.hpp"
 
 namespace locmoe {
-
-namespace detail {
-
-/// A pair in a lane; with no expert, the word that the rows of run `row` follow.
-struct lane_entry {
-    row_index row;   // in the numbering of this rank's flows
-    row_index pair;
-    expert_id expert;
-    bool new_row;
-};
-
-struct lane_chunk {
-    static constexpr std::size_t size = 64;
-
-    lane_entry entries[size] = {};
-    lane_chunk* next = nullptr;
-};
-
-/// The memory of all lanes of a rank: chunks that have been sent are used again.
-class lane_memory {
-  public:
-    lane_chunk* take() {
-        if (unused_ == nullptr) return &all_.emplace_back();
-        lane_chunk* const chunk = unused_;
-        unused_ = chunk->next;
-        *chunk = lane_chunk{};
-        return chunk;
-    }
-    void give_back(lane_chunk* first, lane_chunk* last) {
-        last->next = unused_;
-        unused_ = first;
-    }
-
-  private:
-    std::deque<lane_chunk> all_;
-    lane_chunk* unused_ = nullptr;
-};
-
-}  // namespace detail
 
 /// One rank's share of a strategy whose rows travel over several ranks: it fills both flows phase
 /// by phase, tells the next rank what comes to it, and makes the plan. The strategy only says of
@@ -74,46 +35,63 @@ class row_forwarder {
                  std::size_t needs) {
             const bool new_row = row != last_row_;
             if (new_row) {
-                if (run != last_run_) push({run, 0, no_expert, true});
+                if (run != last_run_) push(run, 0, no_expert, true);
                 last_run_ = run;
                 last_row_ = row;
                 ++rows_;
                 if (needs > needs_) needs_ = needs;
             }
-            push({row, pair, expert, new_row});
+            push(row, pair, expert, new_row);
         }
 
-        void push(const detail::lane_entry& entry) {
-            if (place_ == detail::lane_chunk::size) {
-                detail::lane_chunk* const fresh = memory_->take();
-                (first_ == nullptr ? first_ : last_->next) = fresh;
-                if (last_ != nullptr) full_ += place_;
-                last_ = fresh;
-                place_ = 0;
-            }
-            last_->entries[place_++] = entry;
+        void push(row_index row, row_index pair, expert_id expert, bool new_row) {
+            if (next_ == end_) grow();
+            next_->row = row;
+            next_->pair = pair;
+            next_->expert = expert;
+            next_->new_row = new_row;
+            ++next_;
+        }
+
+        void grow() {
+            detail::lane_chunk* const fresh = memory_->take();
+            (first_ == nullptr ? first_ : last_->next) = fresh;
+            last_ = fresh;
+            next_ = fresh->entries;
+            end_ = next_ + detail::lane_chunk::size;
+            room_ += detail::lane_chunk::size;
         }
 
         bool empty() const { return first_ == nullptr; }
-        std::size_t entries() const { return empty() ? 0 : full_ + place_; }
+        std::size_t entries() const { return room_ - static_cast<std::size_t>(end_ - next_); }
+
+        template <class Each>
+        void for_each_entry(Each&& each) const {
+            for (const detail::lane_chunk* c = first_; c != nullptr; c = c->next) {
+                const detail::lane_entry* const end =
+                    c == last_ ? next_ : c->entries + detail::lane_chunk::size;
+                for (const detail::lane_entry* e = c->entries; e != end; ++e) each(*e);
+            }
+        }
 
         void clear() {
             memory_->give_back(first_, last_);
             first_ = last_ = nullptr;
-            place_ = detail::lane_chunk::size;
-            full_ = rows_ = 0;
+            next_ = end_ = nullptr;
+            room_ = rows_ = 0;
         }
 
-        detail::lane_memory* memory_ = nullptr;
-        detail::lane_chunk* first_ = nullptr;
-        detail::lane_chunk* last_ = nullptr;
-        std::size_t place_ = detail::lane_chunk::size;  // in the last chunk
-        std::size_t full_ = 0;                          // entries of the chunks before it
-        std::size_t rows_ = 0;
+        detail::lane_entry* next_ = nullptr;  // free, in the last chunk
+        detail::lane_entry* end_ = nullptr;
         std::int64_t own_run_ = 0;
         std::int64_t last_run_ = 0;
         row_index last_row_ = -1;
+        std::size_t rows_ = 0;
         std::size_t needs_ = 0;
+        std::size_t room_ = 0;  // of all chunks
+        detail::lane_chunk* first_ = nullptr;
+        detail::lane_chunk* last_ = nullptr;
+        detail::lane_memory* memory_ = nullptr;
     };
 
     row_forwarder(std::string_view strategy, const plan_request& request,
@@ -168,45 +146,46 @@ class row_forwarder {
         std::vector<message> out;
         phase& rows = rows_.phases[number];
         phase& pairs = pairs_.phases[number];
-        std::size_t row_count = 0;
-        std::size_t entry_count = 0;
+        std::size_t row_end = rows.pack.from.size();
+        std::size_t pair_end = pairs.pack.from.size();
+        std::size_t row_count = row_end;
+        std::size_t most_pairs = pair_end;
         for (const auto& [to, l] : lanes_[number]) {
             row_count += l.rows_;
-            entry_count += l.entries();
+            most_pairs += l.entries();
         }
-        rows.pack.from.reserve(row_count);
-        pairs.pack.from.reserve(entry_count);
+        rows.pack.from.resize(row_count);
+        pairs.pack.from.resize(most_pairs);
         const auto leave = [&](rank_id to, lane& l) {
             if (l.empty()) return;
-            const auto first_row = static_cast<row_index>(rows.pack.from.size());
-            const auto first_pair = static_cast<row_index>(pairs.pack.from.size());
             message& m = out.emplace_back();
             m.peer = to;
-            m.words.reserve(l.entries());
+            m.words.resize(l.entries());
+            row_index* row = rows.pack.from.data() + row_end;
+            row_index* pair = pairs.pack.from.data() + pair_end;
+            const row_index* const first_pair = pair;
             // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative word
             // says that another run starts; before the first one come the sender's own rows on way 0.
-            for (const detail::lane_chunk* c = l.first_; c != nullptr; c = c->next) {
-                const std::size_t size = c == l.last_ ? l.place_ : detail::lane_chunk::size;
-                for (std::size_t i = 0; i < size; ++i) {
-                    const detail::lane_entry& entry = c->entries[i];
-                    if (entry.expert == no_expert) {
-                        m.words.push_back(-1 - entry.row);
-                        continue;
-                    }
-                    if (entry.new_row) rows.pack.from.push_back(entry.row);
-                    pairs.pack.from.push_back(entry.pair);
-                    m.words.push_back(static_cast<std::int64_t>(entry.expert) * 2 +
-                                      (entry.new_row ? 1 : 0));
+            l.for_each_entry([&, word = m.words.data()](const detail::lane_entry& entry) mutable {
+                if (entry.expert == no_expert) {
+                    *word++ = -1 - entry.row;
+                    return;
                 }
-            }
-            close(rows, to, first_row, l.needs_);
-            close(pairs, to, first_pair, l.needs_);
+                if (entry.new_row) *row++ = entry.row;
+                *pair++ = entry.pair;
+                *word++ = static_cast<std::int64_t>(entry.expert) * 2 + entry.new_row;
+            });
+            row_end += l.rows_;
+            pair_end += static_cast<std::size_t>(pair - first_pair);
+            close(rows, to, static_cast<row_index>(l.rows_), l.needs_);
+            close(pairs, to, pair - first_pair, l.needs_);
             l.clear();
         };
         // Each rank begins with its next one, so that they do not all send to rank 0 first.
         const auto next = lanes_[number].upper_bound(request_.rank);
         for (auto at = next; at != lanes_[number].end(); ++at) leave(at->first, at->second);
         for (auto at = lanes_[number].begin(); at != next; ++at) leave(at->first, at->second);
+        pairs.pack.from.resize(pair_end);
         return out;
     }
 
@@ -305,9 +284,10 @@ class row_forwarder {
         return source * rank_count() + static_cast<std::int64_t>(way);
     }
 
-    void close(phase& p, rank_id to, row_index first, std::size_t needs) const {
-        p.sends.push_back({to, request_.nodes.tier(request_.rank, to), first,
-                           static_cast<row_index>(p.pack.from.size()) - first});
+    void close(phase& p, rank_id to, row_index rows, std::size_t needs) const {
+        const row_index first =
+            p.sends.empty() ? 0 : p.sends.back().first + p.sends.back().rows;
+        p.sends.push_back({to, request_.nodes.tier(request_.rank, to), first, rows});
         if (needs > p.needs) p.needs = needs;
     }
 
