@@ -76,6 +76,19 @@ TEMPLATE_TEST_CASE("the transpose of the transpose moves the same rows", "[plan]
     }
 }
 
+TEST_CASE("what direct combines with is the transpose of its dispatch, as data", "[plan]") {
+    std::size_t gathers = 0;
+    for (std::uint32_t seed = 0; seed < 1000; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        INFO(job.text);
+        for (const exchange_plan& p : plan_all(direct{}, job.nodes, job.placement, job.assigned)) {
+            REQUIRE(p.combine == transpose(p.dispatch));
+            gathers += p.combine.deliver.is_gather();
+        }
+    }
+    CHECK(gathers > 100);
+}
+
 TEST_CASE("a row made from nothing goes back to nowhere", "[plan]") {
     flow padded;
     padded.source_rows = 2;

@@ -62,14 +62,11 @@ inline bool transpose_permutation(const flow& forward, const std::vector<row_ind
         piece.sums->from.assign(piece.rows, -1);
         piece.from = piece.sums->from.data();
     }
-    bool twice = false;
     for_each_use(forward, returns, pieces,
-                 [&](const transposed_rows& piece, std::size_t row, row_index use) {
-                     twice |= piece.from[row] >= 0;
+                 [](const transposed_rows& piece, std::size_t row, row_index use) {
                      piece.from[row] = use;
                  });
-    if (twice) return false;
-    // No row has two uses; it is left to see that none has none.
+    // As many uses as rows: where no row has none, none has two.
     bool all_used = true;
     for (const transposed_rows& piece : pieces)
         for (const row_index use : piece.sums->from) all_used &= use >= 0;
