@@ -105,6 +105,14 @@ inline job job_on(std::size_t ranks, std::uint32_t seed, std::size_t max_tokens 
     return j;
 }
 
+/// The least capacity that a padded plan of the job can have.
+inline std::int64_t least_padded_capacity(const job& j) {
+    std::int64_t most = 1;
+    for (const locmoe::assignment& a : j.assigned)
+        for (const std::int64_t kept : a.kept) most = kept > most ? kept : most;
+    return most;
+}
+
 inline job any_job(std::uint32_t seed, std::size_t max_ranks = 9) {
     return job_on(1 + generator(seed + 1000000).up_to(max_ranks - 1), seed);
 }

@@ -42,6 +42,7 @@
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
 #include "locmoe/exec/simulated_kernels.hpp"
+#include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/cost_estimate.hpp"
 #include "locmoe/plan/describe.hpp"

@@ -12,6 +12,7 @@
 
 #include "exec/backend_laws.hpp"
 #include "locmoe/exec/executor.hpp"
+#include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
@@ -57,14 +58,19 @@ struct placed_pair {
     std::size_t source, slot, rank, row;
 };
 
-inline std::vector<placed_pair> place_by_hand(const random_cases::job& job) {
+/// `per_source`: rows that a padded plan has for each expert and source, 0 where it is not.
+inline std::vector<placed_pair> place_by_hand(const random_cases::job& job,
+                                              std::size_t per_source) {
     std::vector<placed_pair> all;
     for (std::size_t rank = 0; rank < job.nodes.rank_count(); ++rank) {
         std::size_t row = 0;
         for (const expert_id e : job.placement.experts_of(static_cast<rank_id>(rank)))
-            for (std::size_t source = 0; source < job.assigned.size(); ++source)
+            for (std::size_t source = 0; source < job.assigned.size(); ++source) {
+                const std::size_t block_end = row + per_source;
                 for (std::size_t i = 0; i < job.assigned[source].expert.size(); ++i)
                     if (job.assigned[source].expert[i] == e) all.push_back({source, i, rank, row++});
+                if (per_source > 0) row = block_end;
+            }
     }
     return all;
 }
@@ -82,8 +88,7 @@ bool same_bits(const std::vector<E>& a, const std::vector<E>& b) {
 
 /// Dispatch, combine and both backward passes of one random job against placing by hand.
 template <class E, class Backend, class Strategy>
-void carries_every_row(Backend& backend, const Strategy& strategy, std::uint32_t seed) {
-    const auto job = random_cases::job_on(backend.rank_count(), seed);
+void carries_every_row(Backend& backend, const Strategy& strategy, const random_cases::job& job) {
     const auto me = static_cast<std::size_t>(backend.rank());
     const auto law = [&](const char* what) {
         return detail::concat(what, " (", strategy.name(), ", ",
@@ -97,11 +102,11 @@ void carries_every_row(Backend& backend, const Strategy& strategy, std::uint32_t
                plan.pair_combine == reference[me].pair_combine,
            law("the plan made over the backend is the one made in one process"), backend.rank());
 
-    const auto pairs = place_by_hand(job);
+    const auto pairs = place_by_hand(job, static_cast<std::size_t>(plan.rows_per_source));
     const std::size_t tokens = mine.token_count;
     const std::size_t rows = plan.expert_row_count();
     const std::vector<E> x = token_numbers<E>(me, tokens, 0);
-    std::vector<E> arrived(rows * width);
+    std::vector<E> arrived(rows * width, number<E>(99));
     backend.sent().clear();
     ex.dispatch(plan, as_matrix(x, width), as_matrix(arrived, width));
     std::vector<E> expected(rows * width);
@@ -188,6 +193,19 @@ void carries_every_row(Backend& backend, const Strategy& strategy, std::uint32_t
     }
 }
 
+template <class E, class Backend, class Strategy>
+void carries_every_row(Backend& backend, const Strategy& strategy, std::uint32_t seed) {
+    carries_every_row<E>(backend, strategy, random_cases::job_on(backend.rank_count(), seed));
+}
+
+/// The padded forms of the strategy: empty rows arrive as zeros, and nothing comes back from them.
+template <class E, class Backend, class Strategy>
+void carries_every_row_padded(Backend& backend, const Strategy& strategy, std::uint32_t seed) {
+    const auto job = random_cases::job_on(backend.rank_count(), seed);
+    const std::int64_t capacity = random_cases::least_padded_capacity(job) + seed % 2;
+    carries_every_row<E>(backend, capacity_padded{strategy, capacity}, job);
+}
+
 template <class Backend>
 void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
     for (std::uint32_t seed = 0; seed < seeds; ++seed) {
@@ -196,6 +214,9 @@ void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
         carries_every_row<float>(backend, node_aggregated{.exact_combine = true}, seed);
         carries_every_row<float>(backend, node_balanced{}, seed);
         carries_every_row<float>(backend, store_and_forward{.radix = 2 + seed % 2}, seed);
+        carries_every_row_padded<float>(backend, direct{}, seed);
+        carries_every_row_padded<bf16>(backend, node_aggregated{}, seed);
+        carries_every_row_padded<std::int64_t>(backend, store_and_forward{}, seed);
         carries_every_row<double>(backend, node_aggregated{}, seed + 1);
         carries_every_row<bf16>(backend, node_aggregated{}, seed + 2);
         carries_every_row<fp16>(backend, direct{}, seed + 3);

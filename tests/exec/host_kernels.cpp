@@ -44,22 +44,29 @@ constexpr std::size_t widths[] = {1, 3, 255, 256, 257, 600};
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("gather copies rows from sources and staging", "[exec]", float, double, bf16,
+TEMPLATE_TEST_CASE("gather copies rows from sources and staging and zeros empty rows", "[exec]", float, double, bf16,
                    fp16, std::int32_t, std::int64_t) {
     for (const std::size_t cols : widths) {
         random_cases::generator g(1);
         strided<TestType> sources(4, cols), staging(3, cols), out(5, cols);
         sources.fill(g);
         staging.fill(g);
+        out.fill(g);
         const row_space space{as_token_rows(sources.view()), as_token_rows(staging.view())};
-        const row_sums rows{{9, 6, 0, 4, 3, 0, 9}, {}};
+        const row_sums rows{{9, 6, 0, empty_row, 3, 0, 9}, {}};
         host_kernels{}.gather(space, rows, {1, 6}, as_token_rows(out.view()));
         for (std::size_t i = 0; i < 5; ++i) {
             const auto r = static_cast<std::size_t>(rows.from[i + 1]);
             for (std::size_t c = 0; c < cols; ++c)
-                REQUIRE(out.view()(i, c) ==
-                        (r < 4 ? sources.view()(r, c) : staging.view()(r - 4, c)));
+                REQUIRE(out.view()(i, c) == (rows.from[i + 1] == empty_row ? element_of<TestType>(0)
+                                             : r < 4                       ? sources.view()(r, c)
+                                                     : staging.view()(r - 4, c)));
         }
+        // The same gather with weights is a sum.
+        out.fill(g);
+        host_kernels{}.sum(space, rows, {1, 6}, std::span<const float>{}, as_token_rows(out.view()));
+        REQUIRE(out.view()(2, 0) == element_of<TestType>(0));
+        REQUIRE(out.view()(1, 0) == sources.view()(0, 0));
     }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
@@ -33,7 +34,8 @@ struct placed_by_hand {
     numbers rows;    // [rank][row], the token's number
     numbers row_pairs;
 
-    explicit placed_by_hand(const random_cases::job& job) {
+    /// `per_source`: rows that a padded plan has for each expert and source, 0 where it is not.
+    explicit placed_by_hand(const random_cases::job& job, std::size_t per_source = 0) {
         std::int64_t next = 1;
         for (const assignment& a : job.assigned) {
             auto& t = tokens.emplace_back();
@@ -47,11 +49,15 @@ struct placed_by_hand {
             for (const expert_id e : job.placement.experts_of(static_cast<rank_id>(rank)))
                 for (std::size_t source = 0; source < job.assigned.size(); ++source) {
                     const assignment& a = job.assigned[source];
+                    const std::size_t block_end = r.size() + per_source;
                     for (std::size_t i = 0; i < a.expert.size(); ++i)
                         if (a.expert[i] == e) {
                             r.push_back(tokens[source][i / a.choice_count]);
                             rp.push_back(pairs[source][i]);
                         }
+                    if (per_source == 0) continue;
+                    r.resize(block_end, 0);
+                    rp.resize(block_end, 0);
                 }
         }
     }
@@ -86,27 +92,31 @@ numbers combined_by_hand(const random_cases::job& job, const placed_by_hand& han
 }
 
 template <class Strategy>
-void check_every_law(const Strategy& strategy) {
-    for (std::uint32_t seed = 0; seed < cases; ++seed) {
-        const auto job = random_cases::any_job(seed);
-        INFO(strategy.name() << ", " << job.text);
-        const placed_by_hand hand(job);
-        const auto plans = plan_all(strategy, job.nodes, job.placement, job.assigned);
-        REQUIRE_NOTHROW(validate(plans));
+void check_every_law(const Strategy& strategy, const random_cases::job& job,
+                     std::size_t per_source = 0) {
+    INFO(strategy.name() << ", " << job.text);
+    const placed_by_hand hand(job, per_source);
+    const auto plans = plan_all(strategy, job.nodes, job.placement, job.assigned);
+    REQUIRE_NOTHROW(validate(plans));
 
-        REQUIRE(replay(std::span(plans), &exchange_plan::dispatch, hand.tokens) == hand.rows);
-        REQUIRE(replay(std::span(plans), &exchange_plan::pair_dispatch,
-                       by_pair(plans, hand.pairs)) == hand.row_pairs);
+    REQUIRE(replay(std::span(plans), &exchange_plan::dispatch, hand.tokens) == hand.rows);
+    REQUIRE(replay(std::span(plans), &exchange_plan::pair_dispatch, by_pair(plans, hand.pairs)) ==
+            hand.row_pairs);
 
-        numbers values;  // what the experts return: something else for each row
-        std::int64_t next = 1000;
-        for (const auto& rows : hand.rows) {
-            auto& v = values.emplace_back();
-            for (std::size_t i = 0; i < rows.size(); ++i) v.push_back(next += 7);
-        }
-        REQUIRE(replay(std::span(plans), &exchange_plan::combine, values) ==
-                combined_by_hand(job, hand, values));
+    numbers values;  // what the experts return: something else for each row
+    std::int64_t next = 1000;
+    for (const auto& rows : hand.rows) {
+        auto& v = values.emplace_back();
+        for (std::size_t i = 0; i < rows.size(); ++i) v.push_back(next += 7);
     }
+    REQUIRE(replay(std::span(plans), &exchange_plan::combine, values) ==
+            combined_by_hand(job, hand, values));
+}
+
+template <class Strategy>
+void check_every_law(const Strategy& strategy) {
+    for (std::uint32_t seed = 0; seed < cases; ++seed)
+        check_every_law(strategy, random_cases::any_job(seed));
 }
 
 }  // namespace
@@ -169,6 +179,16 @@ TEST_CASE("store_and_forward places and combines every kept pair as by hand", "[
     check_every_law(store_and_forward{});
     check_every_law(store_and_forward{.radix = 3});
     check_every_law(store_and_forward{.radix = 2, .exact_combine = true});
+}
+
+TEMPLATE_TEST_CASE("padded forms place and combine every kept pair as by hand", "[plan]", direct,
+                   node_aggregated, store_and_forward) {
+    for (std::uint32_t seed = 0; seed < cases; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        const std::int64_t capacity = random_cases::least_padded_capacity(job) + seed % 2;
+        check_every_law(capacity_padded{TestType{}, capacity}, job,
+                        static_cast<std::size_t>(capacity));
+    }
 }
 
 TEST_CASE("node_aggregated sends a token once to each node and rank that wants it, and back no more",

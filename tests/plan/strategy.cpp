@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
@@ -47,6 +48,10 @@ static_assert(exchange_strategy<direct>);
 static_assert(exchange_strategy<node_aggregated>);
 static_assert(exchange_strategy<node_balanced>);
 static_assert(exchange_strategy<store_and_forward>);
+static_assert(exchange_strategy<capacity_padded<direct>>);
+static_assert(exchange_strategy<capacity_padded<node_aggregated>>);
+static_assert(exchange_strategy<capacity_padded<store_and_forward>>);
+static_assert(!detail::has_fixed_way<node_balanced>);
 static_assert(exchange_strategy<least_strategy>);
 static_assert(!rank_planner<no_rounds>);
 static_assert(!exchange_strategy<nameless>);

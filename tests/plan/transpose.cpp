@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
@@ -51,6 +52,26 @@ TEMPLATE_TEST_CASE("<A x, y> = <x, A^T y>, exactly, on integers", "[plan]", dire
         const numbers y = random_rows(g, plans, &exchange_plan::combine);
         REQUIRE(inner(replay(std::span(plans), &exchange_plan::dispatch, x), y) ==
                 inner(x, replay(std::span(plans), &exchange_plan::combine, y)));
+    }
+}
+
+TEMPLATE_TEST_CASE("what comes back for an empty row goes nowhere", "[plan]", direct,
+                   node_aggregated, store_and_forward) {
+    for (std::uint32_t seed = 0; seed < 500; ++seed) {
+        const auto job = random_cases::any_job(seed);
+        INFO(job.text);
+        const std::int64_t capacity = random_cases::least_padded_capacity(job) + 1;
+        const auto plans = plan_all(capacity_padded{TestType{}, capacity}, job.nodes,
+                                    job.placement, job.assigned);
+        random_cases::generator g(seed);
+        const numbers x = random_rows(g, plans, &exchange_plan::dispatch);
+        const numbers y = random_rows(g, plans, &exchange_plan::combine);
+        REQUIRE(inner(replay(std::span(plans), &exchange_plan::dispatch, x), y) ==
+                inner(x, replay(std::span(plans), &exchange_plan::combine, y)));
+        std::vector<exchange_plan> twice = plans;
+        for (exchange_plan& p : twice) p.dispatch = transpose(transpose(p.dispatch));
+        REQUIRE(replay(std::span(twice), &exchange_plan::dispatch, x) ==
+                replay(std::span(plans), &exchange_plan::dispatch, x));
     }
 }
 

@@ -29,10 +29,10 @@ struct padding {
 /// What to add to experts that have `rows` rows each. Padding belongs where the rows arrive, after
 /// the ranks' rows have been put together, and never travels: a plan counts an expert's rows in
 /// `exchange_plan::expert_first`, and whoever lays out the expert's input adds `padding::rows[i]`
-/// to the rows of `experts[i]`, fills them with zeros, and leaves them out of combine. A planner
-/// that pads itself grows `expert_first` by them and gives `deliver` rows without a source, and so
-/// the combine's sums no term. Throws argument_error where a count is negative, the multiple is not
-/// at least 1, or an expert has more rows than its capacity.
+/// to the rows of `experts[i]`, fills them with zeros, and leaves them out of combine. (The
+/// strategy `capacity_padded` pads by itself, source by source, and sends its empty rows.) Throws
+/// argument_error where a count is negative, the multiple is not at least 1, or an expert has more
+/// rows than its capacity.
 inline padding padding_of(std::span<const std::int64_t> rows, pad_to_multiple rule) {
     using detail::concat;
     if (rule.multiple < 1)

@@ -33,7 +33,10 @@ struct host_kernels {
     void gather(const row_space& space, const row_sums& rows, row_range range,
                 token_rows to) const {
         for (std::size_t i = range.begin; i < range.end; ++i)
-            std::memcpy(to.row(i - range.begin), space.row(rows.from[i]), to.row_bytes);
+            if (rows.from[i] == empty_row)
+                std::memset(to.row(i - range.begin), 0, to.row_bytes);
+            else
+                std::memcpy(to.row(i - range.begin), space.row(rows.from[i]), to.row_bytes);
     }
 
     template <class Weight>

@@ -130,6 +130,9 @@ inline std::string describe(const exchange_plan& plan, std::size_t row_bytes) {
                               plan.choice_count, ": ", plan.pair_count(), " pairs kept, ",
                               plan.dropped_pairs, " dropped; ", plan.expert_row_count(),
                               " rows for ", plan.experts.size(), " experts here\n");
+    if (plan.rows_per_source > 0)
+        text += concat("  padded to ", plan.rows_per_source, " rows for each rank and expert; all ",
+                       "counts below are with the empty rows, which travel too\n");
     if (plan.choice) detail::describe_choice(text, *plan.choice);
     detail::describe_flow(text, "dispatch", plan.dispatch);
     detail::describe_flow(text, "combine", plan.combine);
@@ -149,6 +152,9 @@ inline std::string describe_json(const exchange_plan& plan, std::size_t row_byte
                   R"(, "ranks": )", plan.rank_count, R"(, "tokens": )", plan.token_count,
                   R"(, "choices": )", plan.choice_count, R"(, "pairs_kept": )", plan.pair_count(),
                   R"(, "pairs_dropped": )", plan.dropped_pairs, R"(, "row_bytes": )", row_bytes,
+                  plan.rows_per_source == 0
+                      ? std::string()
+                      : concat(R"(, "rows_per_source": )", plan.rows_per_source),
                   R"(, "experts": [)", experts, "]",
                   plan.choice ? concat(R"(, "choice": )", detail::json(*plan.choice)) : "",
                   R"(, "dispatch": )", detail::json(plan.dispatch, row_bytes), R"(, "combine": )",
@@ -175,6 +181,9 @@ inline std::string describe(std::span<const exchange_plan> plans, std::size_t ro
                               plans.empty() ? std::string() : plans[0].strategy, "\n  ", pairs,
                               " pairs kept, ", dropped, " dropped; at most ", most,
                               " rows on one rank\n");
+    if (!plans.empty() && plans[0].rows_per_source > 0)
+        text += concat("  padded to ", plans[0].rows_per_source, " rows for each rank and expert; ",
+                       "all counts of rows are with the empty ones, which travel too\n");
     if (!plans.empty() && plans[0].choice) detail::describe_choice(text, *plans[0].choice);
     detail::describe_traffic(text, "sent by dispatch", out);
     detail::describe_traffic(text, "sent by combine", back);

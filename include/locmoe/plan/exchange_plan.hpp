@@ -21,7 +21,9 @@ namespace locmoe {
 ///   `pair_combine` is its transpose. Gate weights and their gradients travel this way.
 ///
 /// Expert rows are sorted by the rank's experts, then by the rank that the token came from, then by
-/// token and slot: the same under every strategy.
+/// token and slot: the same under every strategy. A padded plan has as many rows for each expert
+/// and source, in blocks [expert][source][C]: first the kept pairs in the usual order, then empty
+/// rows. Dispatch gives zeros there, and what the experts write there goes nowhere.
 struct exchange_plan {
     std::string strategy;
     rank_id rank = 0;
@@ -36,6 +38,7 @@ struct exchange_plan {
 
     std::vector<expert_id> experts;       ///< this rank's, ascending
     std::vector<row_index> expert_first;  ///< [experts + 1]: rows of experts[i] start here
+    std::int64_t rows_per_source = 0;     ///< C of a padded plan; 0: not padded
     std::int64_t dropped_pairs = 0;       ///< pairs of this rank that found no room
 
     std::optional<plan_choice> choice;  ///< why this strategy; none where the caller named it
@@ -52,6 +55,8 @@ struct exchange_plan {
     locmoe::traffic traffic(std::size_t row_bytes) const {
         return count_traffic(dispatch, row_bytes);
     }
+
+    friend bool operator==(const exchange_plan&, const exchange_plan&) = default;
 };
 
 }  // namespace locmoe

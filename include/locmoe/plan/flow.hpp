@@ -14,6 +14,9 @@ namespace locmoe {
 /// A row's place in a buffer. Wide, so that no count of rows overflows it.
 using row_index = std::int64_t;
 
+/// In a gather, a row with no source: zeros, whatever the element type.
+inline constexpr row_index empty_row = -1;
+
 /// Consecutive rows that one peer gets or gives in one message.
 struct segment {
     rank_id peer = 0;
@@ -25,7 +28,7 @@ struct segment {
 };
 
 /// Rows made from other rows: row i is the sum of the rows `sources(i)`. With one source each, as in
-/// every dispatch, it is a gather, and `first` stays empty.
+/// every dispatch, it is a gather, and `first` stays empty; a row may then be `empty_row`.
 struct row_sums {
     std::vector<row_index> from;
     std::vector<row_index> first;  ///< empty, or [rows + 1]: where the sources of row i start
@@ -33,7 +36,7 @@ struct row_sums {
     bool is_gather() const { return first.empty(); }
     std::size_t rows() const { return is_gather() ? from.size() : first.size() - 1; }
     std::span<const row_index> sources(std::size_t i) const {
-        if (is_gather()) return {from.data() + i, 1};
+        if (is_gather()) return {from.data() + i, from[i] == empty_row ? 0u : 1u};
         return {from.data() + first[i], static_cast<std::size_t>(first[i + 1] - first[i])};
     }
 

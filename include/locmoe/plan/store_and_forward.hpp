@@ -73,6 +73,19 @@ struct store_and_forward {
 
 namespace detail {
 
+/// From `rank` the next step towards another node. The lowest digit goes first. On arrival it is 0,
+/// so the rest takes a later phase.
+inline hop digit_hop(const topology& nodes, std::size_t radix, rank_id rank, node_id node) {
+    const auto home = static_cast<std::size_t>(nodes.node_of(rank));
+    const std::size_t count = nodes.node_count();
+    std::size_t distance = (static_cast<std::size_t>(node) + count - home) % count;
+    std::size_t digit = 0;
+    std::size_t unit = 1;
+    for (; distance % radix == 0; distance /= radix, unit *= radix) ++digit;
+    const std::size_t via = (home + distance % radix * unit) % count;
+    return {digit, relay_of(nodes, rank, static_cast<node_id>(via))};
+}
+
 /// A round for each phase: what travels with the rows says where they are bound.
 class store_and_forward_planner {
   public:
@@ -84,24 +97,15 @@ class store_and_forward_planner {
           rows_(strategy.name(), request,
                 names_of(request, strategy)),
           next_(request.placement.expert_count(), nullptr) {
-        const std::size_t radix = strategy.radix;
-        const std::size_t nodes = request.nodes.node_count();
-        const auto home = static_cast<std::size_t>(request.nodes.node_of(request.rank));
         for (std::size_t e = 0; e < next_.size(); ++e) {
             const rank_id to = request.placement.rank_of(static_cast<expert_id>(e));
-            const auto node = static_cast<std::size_t>(request.nodes.node_of(to));
-            std::size_t distance = (node + nodes - home) % nodes;
-            if (distance == 0) {
+            const node_id node = request.nodes.node_of(to);
+            if (node == request.nodes.node_of(request.rank)) {
                 next_[e] = rows_.to(rounds - 1, to);
-                continue;
+            } else {
+                const hop via = digit_hop(request.nodes, strategy.radix, request.rank, node);
+                next_[e] = rows_.to(via.phase, via.to);
             }
-            // The lowest digit goes first. On arrival it is 0, so the rest takes a later phase.
-            std::size_t digit = 0;
-            std::size_t unit = 1;
-            for (; distance % radix == 0; distance /= radix, unit *= radix) ++digit;
-            const std::size_t via = (home + distance % radix * unit) % nodes;
-            next_[e] =
-                rows_.to(digit, relay_of(request.nodes, request.rank, static_cast<node_id>(via)));
         }
         rows_.start([&](expert_id e, row_index) { return next_[static_cast<std::size_t>(e)]; });
     }

@@ -22,7 +22,7 @@ struct transposed_rows {
 };
 
 /// Calls `each(piece, row of the piece, use)` for every use of every row of a flow: rows that travel
-/// first, by phase and place in its pack, then rows that are delivered. A row made from nothing (-1)
+/// first, by phase and place in its pack, then rows that are delivered. An `empty_row`
 /// is no use.
 template <class Each>
 void for_each_use(const flow& forward, const std::vector<row_index>& returns,
@@ -31,7 +31,7 @@ void for_each_use(const flow& forward, const std::vector<row_index>& returns,
     const auto one = [&](row_index r, row_index use) {
         auto row = static_cast<std::size_t>(r - at.begin);
         if (row >= at.rows) {
-            if (r < 0) return;
+            if (r == empty_row) return;
             std::size_t p = 0;
             while (r >= pieces[p].begin + static_cast<row_index>(pieces[p].rows)) ++p;
             at = pieces[p];
@@ -114,8 +114,8 @@ inline void transpose_sums(const flow& forward, const std::vector<row_index>& re
 /// The transpose of a flow: phases in reverse, each message back where it came from, and where a row
 /// was copied to several places, the sum of what comes back from them. So the transpose of dispatch
 /// is combine, and of combine, dispatch. The sum's order is fixed: rows that travelled first, by
-/// phase and by place in its pack, then rows that never left the rank. A row made from nothing (a
-/// source of -1) goes back to nowhere.
+/// phase and by place in its pack, then rows that never left the rank. What comes
+/// back for an `empty_row` goes nowhere.
 ///
 /// Linear in the rows of the flow. Every rank transposes its own share; the shares fit together.
 inline flow transpose(const flow& forward) {

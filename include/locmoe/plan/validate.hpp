@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -50,8 +51,9 @@ inline void check_sums(const exchange_plan& plan, std::string_view name, const r
         if (before != static_cast<row_index>(sums.from.size()))
             refuse(plan, name, "sums do not end with their sources");
     }
+    const bool may_be_empty = plan.rows_per_source > 0 && sums.is_gather();
     for (const row_index r : sums.from)
-        if (r < 0 || r >= available)
+        if ((r < 0 && !(may_be_empty && r == empty_row)) || r >= available)
             refuse(plan, name, concat("row ", r, " of ", available, " that are there by then"));
 }
 
@@ -126,6 +128,13 @@ inline void validate(const exchange_plan& plan) {
     for (std::size_t e = 0; e < plan.experts.size(); ++e)
         if (plan.expert_first[e + 1] < plan.expert_first[e])
             detail::refuse(plan, "head", "expert_first runs backwards");
+        else if (plan.rows_per_source > 0 &&
+                 plan.expert_first[e + 1] - plan.expert_first[e] !=
+                     plan.rows_per_source * static_cast<row_index>(plan.rank_count))
+            detail::refuse(plan, "head",
+                           concat("expert ", plan.experts[e], " has ",
+                                  plan.expert_first[e + 1] - plan.expert_first[e],
+                                  " rows, expected ", plan.rows_per_source, " from each rank"));
     const std::size_t rows = plan.expert_row_count();
     detail::check_flow(plan, "dispatch", plan.dispatch, plan.token_count, rows);
     detail::check_flow(plan, "combine", plan.combine, rows, plan.token_count);
@@ -135,14 +144,18 @@ inline void validate(const exchange_plan& plan) {
 
 /// Throws plan_error unless the plans of all ranks together keep every law: each by itself; every
 /// send meets a receive of its size in its phase; each kept pair arrives exactly once, in the rows of
-/// its expert, sorted by source rank, token and slot; every combine is the exact transpose of its
-/// dispatch. `plans[r]` is rank r's.
+/// its expert, sorted by source rank, token and slot; a padded plan's other rows are empty; every
+/// combine is the exact transpose of its dispatch. `plans[r]` is rank r's.
 inline void validate(std::span<const exchange_plan> plans) {
     using detail::concat;
     for (std::size_t r = 0; r < plans.size(); ++r) {
         validate(plans[r]);
         if (plans[r].rank != static_cast<rank_id>(r) || plans[r].rank_count != plans.size())
             detail::refuse(plans[r], "head", concat("stands as rank ", r, " of ", plans.size()));
+        if (plans[r].rows_per_source != plans[0].rows_per_source)
+            detail::refuse(plans[r], "head",
+                           concat("padded to ", plans[r].rows_per_source, " rows, rank 0 to ",
+                                  plans[0].rows_per_source));
     }
     constexpr flow exchange_plan::* flows[] = {&exchange_plan::dispatch, &exchange_plan::combine,
                                                &exchange_plan::pair_dispatch,
@@ -170,8 +183,9 @@ inline void validate(std::span<const exchange_plan> plans) {
     const auto got_pairs = replay<std::uint64_t>(plans, &exchange_plan::pair_dispatch, pair_tags);
     struct wanted {
         std::size_t source;
-        std::size_t slot;
-        std::size_t pair;
+        std::size_t token;
+        std::uint64_t token_tag;  // 0 in an empty row, as in its pair's
+        std::uint64_t pair_tag;
     };
     expert_id highest = -1;
     for (const exchange_plan& plan : plans)
@@ -186,7 +200,17 @@ inline void validate(std::span<const exchange_plan> plans) {
             if (pair_of[slot] == SIZE_MAX) continue;
             const expert_id e = plan.pair_experts[pair_of[slot]];
             if (e < 0 || e > highest) detail::refuse(plan, "head", concat("expert ", e));
-            rows_of[static_cast<std::size_t>(e)].push_back({r, slot, pair_of[slot]});
+            const std::size_t token = slot / plan.choice_count;
+            rows_of[static_cast<std::size_t>(e)].push_back(
+                {r, token, token_tags[r][token], pair_tags[r][pair_of[slot]]});
+        }
+        if (plan.rows_per_source == 0) continue;
+        const std::size_t block_end = (r + 1) * static_cast<std::size_t>(plan.rows_per_source);
+        for (std::size_t e = 0; e < rows_of.size(); ++e) {
+            if (rows_of[e].size() > block_end)
+                detail::refuse(plan, "head",
+                               concat("more pairs for expert ", e, " than its padded rows hold"));
+            rows_of[e].resize(block_end, {r, SIZE_MAX, 0, 0});
         }
     }
     std::vector<char> placed(rows_of.size(), 0);
@@ -204,11 +228,11 @@ inline void validate(std::span<const exchange_plan> plans) {
             for (std::size_t n = 0; n < rows.size(); ++n) {
                 const std::size_t row = static_cast<std::size_t>(plan.expert_first[i]) + n;
                 const wanted& w = rows[n];
-                const std::size_t token = w.slot / plans[w.source].choice_count;
-                if (got_tokens[at][row] != token_tags[w.source][token] ||
-                    got_pairs[at][row] != pair_tags[w.source][w.pair])
+                if (got_tokens[at][row] != w.token_tag || got_pairs[at][row] != w.pair_tag)
                     detail::refuse(plan, "dispatch",
-                                   concat("row ", row, " of expert ", e, " is not token ", token,
+                                   concat("row ", row, " of expert ", e, " is not ",
+                                          w.token == SIZE_MAX ? std::string("an empty row")
+                                                              : concat("token ", w.token),
                                           " of rank ", w.source));
             }
         }

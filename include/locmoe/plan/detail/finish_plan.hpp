@@ -7,6 +7,7 @@
 
 #include "locmoe/plan/detail/arrivals.hpp"
 #include "locmoe/plan/detail/kept_pairs.hpp"
+#include "locmoe/plan/detail/plan_head.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/plan/transpose.hpp"
@@ -20,17 +21,8 @@ inline exchange_plan finish_plan(std::string_view strategy, const plan_request& 
                                  flow&& pairs) {
     const auto mine = request.placement.experts_of(request.rank);
     arrivals::layout sorted = arrived.sorted(mine.size());
-    exchange_plan plan;
-    plan.strategy = strategy;
-    plan.rank = request.rank;
-    plan.rank_count = request.nodes.rank_count();
-    plan.token_count = request.assigned.token_count;
-    plan.choice_count = request.assigned.choice_count;
-    plan.pair_slots = std::move(kept.slots);
-    plan.pair_experts = std::move(kept.experts);
-    plan.experts.assign(mine.begin(), mine.end());
+    exchange_plan plan = plan_head(strategy, request, std::move(kept));
     plan.expert_first = std::move(sorted.expert_first);
-    plan.dropped_pairs = request.assigned.dropped_count();
     plan.dispatch = std::move(rows);
     plan.dispatch.deliver = std::move(sorted.rows);
     plan.pair_dispatch = std::move(pairs);

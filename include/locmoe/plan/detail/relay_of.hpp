@@ -1,8 +1,16 @@
 #pragma once
 
+#include <cstddef>
+
 #include "locmoe/topology/topology.hpp"
 
 namespace locmoe::detail {
+
+/// Where rows go next, and in which phase.
+struct hop {
+    std::size_t phase = 0;
+    rank_id to = no_rank;
+};
 
 /// Who takes in what `rank` sends to `node`: its rank number `local_index(rank) mod m` of m. So
 /// even nodes talk rail to rail, and on uneven ones the ranks share the load.
