@@ -11,6 +11,7 @@
 #include "catch.hpp"
 #include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/group_wise.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
@@ -179,6 +180,11 @@ TEST_CASE("store_and_forward places and combines every kept pair as by hand", "[
     check_every_law(store_and_forward{});
     check_every_law(store_and_forward{.radix = 3});
     check_every_law(store_and_forward{.radix = 2, .exact_combine = true});
+}
+
+TEST_CASE("group_wise with a rank a group places and combines every kept pair as by hand",
+          "[plan]") {
+    check_every_law(group_wise{1});
 }
 
 TEMPLATE_TEST_CASE("padded forms place and combine every kept pair as by hand", "[plan]", direct,

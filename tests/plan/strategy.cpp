@@ -7,6 +7,7 @@
 #include "catch.hpp"
 #include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/group_wise.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
@@ -51,6 +52,7 @@ static_assert(exchange_strategy<store_and_forward>);
 static_assert(exchange_strategy<capacity_padded<direct>>);
 static_assert(exchange_strategy<capacity_padded<node_aggregated>>);
 static_assert(exchange_strategy<capacity_padded<store_and_forward>>);
+static_assert(exchange_strategy<group_wise>);
 static_assert(!detail::has_fixed_way<node_balanced>);
 static_assert(exchange_strategy<least_strategy>);
 static_assert(!rank_planner<no_rounds>);

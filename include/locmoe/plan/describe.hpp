@@ -90,6 +90,12 @@ inline void describe_traffic(std::string& text, std::string_view name, const tra
                    " messages, ", t.inter_node.bytes, " bytes\n");
 }
 
+inline std::string list(std::span<const rank_id> ranks) {
+    std::string all;
+    for (const rank_id r : ranks) all += concat(all.empty() ? "" : ", ", r);
+    return all;
+}
+
 inline std::string json(const tier_traffic& t) {
     return concat(R"({"rows": )", t.rows, R"(, "messages": )", t.messages, R"(, "bytes": )",
                   t.bytes, "}");
@@ -133,6 +139,9 @@ inline std::string describe(const exchange_plan& plan, std::size_t row_bytes) {
     if (plan.rows_per_source > 0)
         text += concat("  padded to ", plan.rows_per_source, " rows for each rank and expert; all ",
                        "counts below are with the empty rows, which travel too\n");
+    if (!plan.group.empty())
+        text += concat("  tokens, pairs and experts are those of the group of ranks ",
+                       detail::list(plan.group), "\n");
     if (plan.choice) detail::describe_choice(text, *plan.choice);
     detail::describe_flow(text, "dispatch", plan.dispatch);
     detail::describe_flow(text, "combine", plan.combine);
@@ -155,6 +164,8 @@ inline std::string describe_json(const exchange_plan& plan, std::size_t row_byte
                   plan.rows_per_source == 0
                       ? std::string()
                       : concat(R"(, "rows_per_source": )", plan.rows_per_source),
+                  plan.group.empty() ? std::string()
+                                     : concat(R"(, "group": [)", detail::list(plan.group), "]"),
                   R"(, "experts": [)", experts, "]",
                   plan.choice ? concat(R"(, "choice": )", detail::json(*plan.choice)) : "",
                   R"(, "dispatch": )", detail::json(plan.dispatch, row_bytes), R"(, "combine": )",
@@ -172,8 +183,10 @@ inline std::string describe(std::span<const exchange_plan> plans, std::size_t ro
     for (const exchange_plan& p : plans) {
         out += p.traffic(row_bytes);
         back += count_traffic(p.combine, row_bytes);
-        pairs += p.pair_count();
-        dropped += p.dropped_pairs;
+        if (p.first_of_group() == p.rank) {
+            pairs += p.pair_count();
+            dropped += p.dropped_pairs;
+        }
         const auto rows = static_cast<row_index>(p.expert_row_count());
         if (rows > most) most = rows;
     }

@@ -24,6 +24,11 @@ namespace locmoe {
 /// token and slot: the same under every strategy. A padded plan has as many rows for each expert
 /// and source, in blocks [expert][source][C]: first the kept pairs in the usual order, then empty
 /// rows. Dispatch gives zeros there, and what the experts write there goes nowhere.
+///
+/// In a plan for a group, all its ranks hold the same tokens and pairs and get the same expert rows,
+/// for experts that are split over them; tokens come from the group, not from one of its ranks.
+/// Combine adds up what the ranks made of a row and gives each of them all of the group's tokens:
+/// <A x, y> = <x, combine y> where x, alike over each group, is counted once a group.
 struct exchange_plan {
     std::string strategy;
     rank_id rank = 0;
@@ -32,7 +37,7 @@ struct exchange_plan {
     std::size_t choice_count = 0;  ///< k
 
     /// [K]: pair -> token k + slot. Pairs are sorted by the rank of their expert (from the next rank
-    /// on, around to this rank itself), by expert, by token and slot.
+    /// on, around to this rank itself), by expert, by token and slot; in a group as on its first.
     std::vector<std::int64_t> pair_slots;
     std::vector<expert_id> pair_experts;  ///< [K]
 
@@ -41,12 +46,19 @@ struct exchange_plan {
     std::int64_t rows_per_source = 0;     ///< C of a padded plan; 0: not padded
     std::int64_t dropped_pairs = 0;       ///< pairs of this rank that found no room
 
+    /// The ranks, ascending, that hold the same tokens and, each a part of them, the same experts.
+    /// Empty: this rank stands for itself.
+    std::vector<rank_id> group;
+
     std::optional<plan_choice> choice;  ///< why this strategy; none where the caller named it
 
     flow dispatch;
     flow combine;
     flow pair_dispatch;
     flow pair_combine;
+
+    /// The rank that stands for the group where it is counted once.
+    rank_id first_of_group() const { return group.empty() ? rank : group.front(); }
 
     std::size_t pair_count() const { return pair_slots.size(); }
     std::size_t expert_row_count() const { return static_cast<std::size_t>(expert_first.back()); }

@@ -46,6 +46,12 @@ class crossings {
         ++in_[to];
         if (!sent) ++out_[from];
     }
+    /// The same, where any of several sources may send it.
+    void take_in(std::size_t to, std::int64_t token) {
+        if (last_token_[to] == token) return;
+        last_token_[to] = token;
+        ++in_[to];
+    }
     double rows(std::size_t place) const {
         return static_cast<double>(in_[place] > out_[place] ? in_[place] : out_[place]);
     }
@@ -62,6 +68,8 @@ class crossings {
 /// goes from its node to each other node that wants it once, likewise between leaves; each rank
 /// that wants it takes it in once, and its own rank lets it go once. Combine brings as many partial
 /// sums back. `plans` are those of all ranks, of any strategy: only their kept pairs are looked at.
+/// Groups stand on one node each: their tokens count once, and every rank of a group that wants one
+/// takes it in.
 ///
 /// Loose where latency, overhead or packing count. It holds for exchanges that carry no row through
 /// a third node. Throws argument_error for costs or plans that do not fit.
@@ -73,12 +81,12 @@ inline exchange_bound lower_bound(std::span<const exchange_plan> plans, std::siz
     if (plans.size() != ranks)
         detail::throw_argument("lower_bound", "plans", concat("one for each of ", ranks, " ranks"),
                                concat(plans.size()));
-    std::vector<rank_id> rank_of;  // by expert
+    std::vector<const exchange_plan*> at;  // by expert: the plan of a rank that holds it
     for (const exchange_plan& plan : plans)
         for (const expert_id e : plan.experts) {
             const auto expert = static_cast<std::size_t>(e);
-            if (expert >= rank_of.size()) rank_of.resize(expert + 1, no_rank);
-            rank_of[expert] = plan.rank;
+            if (expert >= at.size()) at.resize(expert + 1, nullptr);
+            at[expert] = &plan;
         }
 
     const std::size_t leaf = costs.leaves ? costs.leaves->nodes : nodes.node_count();
@@ -86,21 +94,26 @@ inline exchange_bound lower_bound(std::span<const exchange_plan> plans, std::siz
     detail::crossings by_leaf((nodes.node_count() - 1) / leaf + 1);
     detail::crossings by_rank(ranks);
     std::int64_t token = 0;
-    std::vector<rank_id> wanted;  // [T, k] of one rank
+    std::vector<const exchange_plan*> wanted;  // [T, k] of one rank
     for (const exchange_plan& plan : plans) {
+        if (plan.rank != plan.first_of_group()) continue;
         const auto from = static_cast<std::size_t>(plan.rank);
         const auto home = static_cast<std::size_t>(nodes.node_of(plan.rank));
-        wanted.assign(plan.token_count * plan.choice_count, no_rank);
+        wanted.assign(plan.token_count * plan.choice_count, nullptr);
         for (std::size_t i = 0; i < plan.pair_count(); ++i)
             wanted.at(static_cast<std::size_t>(plan.pair_slots[i])) =
-                rank_of.at(static_cast<std::size_t>(plan.pair_experts[i]));
+                at.at(static_cast<std::size_t>(plan.pair_experts[i]));
         for (std::size_t i = 0; i < wanted.size(); ++i) {
-            if (wanted[i] == no_rank) continue;
+            if (wanted[i] == nullptr) continue;
             const std::int64_t id = token + static_cast<std::int64_t>(i / plan.choice_count);
-            const auto there = static_cast<std::size_t>(nodes.node_of(wanted[i]));
+            const auto there = static_cast<std::size_t>(nodes.node_of(wanted[i]->rank));
             by_node.cross(home, there, id);
             by_leaf.cross(home / leaf, there / leaf, id);
-            by_rank.cross_once(from, static_cast<std::size_t>(wanted[i]), id);
+            if (plan.group.empty())
+                by_rank.cross_once(from, static_cast<std::size_t>(wanted[i]->rank), id);
+            else if (wanted[i]->first_of_group() != plan.rank)
+                for (const rank_id r : wanted[i]->group)
+                    by_rank.take_in(static_cast<std::size_t>(r), id);
         }
         token += static_cast<std::int64_t>(plan.token_count);
     }

@@ -107,6 +107,41 @@ inline std::uint64_t inner_product(const std::vector<std::vector<std::uint64_t>>
     return sum;
 }
 
+/// The ranks of a group hold the same tokens, pairs and experts.
+inline void check_group(const exchange_plan& plan, std::span<const exchange_plan> plans) {
+    for (const rank_id r : plan.group) {
+        const exchange_plan& other = plans[static_cast<std::size_t>(r)];
+        if (other.group != plan.group || other.token_count != plan.token_count ||
+            other.choice_count != plan.choice_count || other.pair_slots != plan.pair_slots ||
+            other.pair_experts != plan.pair_experts || other.experts != plan.experts ||
+            other.expert_first != plan.expert_first)
+            refuse(plan, "head", concat("rank ", r, " of its group has another group, other "
+                                                    "pairs or other experts"));
+    }
+}
+
+/// One number a row, made alike on all ranks of a group by its first one's.
+inline void spread(std::span<const exchange_plan> plans,
+                   std::vector<std::vector<std::uint64_t>>& numbers) {
+    for (std::size_t r = 0; r < plans.size(); ++r)
+        numbers[r] = numbers[static_cast<std::size_t>(plans[r].first_of_group())];
+}
+
+/// <a, b> for results `a` and inputs `b` that must both be alike over each group, counted once a
+/// group. Throws plan_error where the results are not.
+inline std::uint64_t inner_product_of_groups(std::span<const exchange_plan> plans,
+                                             std::vector<std::vector<std::uint64_t>> a,
+                                             const std::vector<std::vector<std::uint64_t>>& b) {
+    for (std::size_t r = plans.size(); r-- > 0;) {
+        const auto first = static_cast<std::size_t>(plans[r].first_of_group());
+        if (a[r] != a[first])
+            refuse(plans[r], "combine", concat("other results than on rank ", first,
+                                               " of the same group"));
+        if (first != r) a[r].clear();
+    }
+    return inner_product(a, b);
+}
+
 }  // namespace detail
 
 /// Throws plan_error unless the plan keeps, by itself, the laws that one rank can check: segments of
@@ -135,6 +170,17 @@ inline void validate(const exchange_plan& plan) {
                            concat("expert ", plan.experts[e], " has ",
                                   plan.expert_first[e + 1] - plan.expert_first[e],
                                   " rows, expected ", plan.rows_per_source, " from each rank"));
+    for (std::size_t e = 1; e < plan.experts.size(); ++e)
+        if (plan.experts[e] <= plan.experts[e - 1])
+            detail::refuse(plan, "head", "experts that do not ascend");
+    bool in_group = plan.group.empty();
+    for (std::size_t i = 0; i < plan.group.size(); ++i) {
+        in_group = in_group || plan.group[i] == plan.rank;
+        if (plan.group[i] < 0 || static_cast<std::size_t>(plan.group[i]) >= plan.rank_count ||
+            (i > 0 && plan.group[i] <= plan.group[i - 1]))
+            detail::refuse(plan, "head", concat("rank ", plan.group[i], " in its group"));
+    }
+    if (!in_group) detail::refuse(plan, "head", "not in its own group");
     const std::size_t rows = plan.expert_row_count();
     detail::check_flow(plan, "dispatch", plan.dispatch, plan.token_count, rows);
     detail::check_flow(plan, "combine", plan.combine, rows, plan.token_count);
@@ -145,7 +191,8 @@ inline void validate(const exchange_plan& plan) {
 /// Throws plan_error unless the plans of all ranks together keep every law: each by itself; every
 /// send meets a receive of its size in its phase; each kept pair arrives exactly once, in the rows of
 /// its expert, sorted by source rank, token and slot; a padded plan's other rows are empty; every
-/// combine is the exact transpose of its dispatch. `plans[r]` is rank r's.
+/// combine is the exact transpose of its dispatch. In a group, each rank gets every row of its
+/// experts, and tokens and results, alike on all of them, count once. `plans[r]` is rank r's.
 inline void validate(std::span<const exchange_plan> plans) {
     using detail::concat;
     for (std::size_t r = 0; r < plans.size(); ++r) {
@@ -157,6 +204,7 @@ inline void validate(std::span<const exchange_plan> plans) {
                            concat("padded to ", plans[r].rows_per_source, " rows, rank 0 to ",
                                   plans[0].rows_per_source));
     }
+    for (const exchange_plan& plan : plans) detail::check_group(plan, plans);
     constexpr flow exchange_plan::* flows[] = {&exchange_plan::dispatch, &exchange_plan::combine,
                                                &exchange_plan::pair_dispatch,
                                                &exchange_plan::pair_combine};
@@ -177,8 +225,10 @@ inline void validate(std::span<const exchange_plan> plans) {
 
     // Law 1, by following a number for each token and each pair. The expected rows are placed anew
     // from the pair lists alone.
-    const auto token_tags = detail::tags(plans, &exchange_plan::dispatch, 1);
-    const auto pair_tags = detail::tags(plans, &exchange_plan::pair_dispatch, 2);
+    auto token_tags = detail::tags(plans, &exchange_plan::dispatch, 1);
+    auto pair_tags = detail::tags(plans, &exchange_plan::pair_dispatch, 2);
+    detail::spread(plans, token_tags);
+    detail::spread(plans, pair_tags);
     const auto got_tokens = replay<std::uint64_t>(plans, &exchange_plan::dispatch, token_tags);
     const auto got_pairs = replay<std::uint64_t>(plans, &exchange_plan::pair_dispatch, pair_tags);
     struct wanted {
@@ -193,6 +243,7 @@ inline void validate(std::span<const exchange_plan> plans) {
     std::vector<std::vector<wanted>> rows_of(static_cast<std::size_t>(highest + 1));
     for (std::size_t r = 0; r < plans.size(); ++r) {
         const exchange_plan& plan = plans[r];
+        if (plan.first_of_group() != plan.rank) continue;
         std::vector<std::size_t> pair_of(plan.token_count * plan.choice_count, SIZE_MAX);
         for (std::size_t i = 0; i < plan.pair_count(); ++i)
             pair_of[static_cast<std::size_t>(plan.pair_slots[i])] = i;
@@ -213,13 +264,16 @@ inline void validate(std::span<const exchange_plan> plans) {
             rows_of[e].resize(block_end, {r, SIZE_MAX, 0, 0});
         }
     }
-    std::vector<char> placed(rows_of.size(), 0);
+    std::vector<rank_id> placed(rows_of.size(), no_rank);  // by expert: the first of its group
     for (const exchange_plan& plan : plans) {
         const auto at = static_cast<std::size_t>(plan.rank);
         for (std::size_t i = 0; i < plan.experts.size(); ++i) {
             const expert_id e = plan.experts[i];
-            if (e < 0 || placed[static_cast<std::size_t>(e)]++ != 0)
+            if (e < 0) detail::refuse(plan, "head", concat("expert ", e));
+            rank_id& holder = placed[static_cast<std::size_t>(e)];
+            if (holder != no_rank && holder != plan.first_of_group())
                 detail::refuse(plan, "head", concat("expert ", e, " on two ranks"));
+            holder = plan.first_of_group();
             const auto& rows = rows_of[static_cast<std::size_t>(e)];
             if (static_cast<row_index>(rows.size()) !=
                 plan.expert_first[i + 1] - plan.expert_first[i])
@@ -238,7 +292,7 @@ inline void validate(std::span<const exchange_plan> plans) {
         }
     }
     for (std::size_t e = 0; e < rows_of.size(); ++e)
-        if (!rows_of[e].empty() && placed[e] == 0)
+        if (!rows_of[e].empty() && placed[e] == no_rank)
             detail::refuse(plans[0], "all ranks", concat("expert ", e, " stands on no rank"));
 
     // Law 4: <A x, y> = <x, A^T y>, in arithmetic modulo 2^64, for random x and y: a wrong, missing
@@ -247,9 +301,10 @@ inline void validate(std::span<const exchange_plan> plans) {
     const auto token_sums = replay<std::uint64_t>(plans, &exchange_plan::combine, row_tags);
     const auto pair_sums = replay<std::uint64_t>(plans, &exchange_plan::pair_combine, row_tags);
     if (detail::inner_product(got_tokens, row_tags) !=
-        detail::inner_product(token_tags, token_sums))
+        detail::inner_product_of_groups(plans, token_sums, token_tags))
         detail::refuse(plans[0], "all ranks", "combine is not the transpose of dispatch");
-    if (detail::inner_product(got_pairs, row_tags) != detail::inner_product(pair_tags, pair_sums))
+    if (detail::inner_product(got_pairs, row_tags) !=
+        detail::inner_product_of_groups(plans, pair_sums, pair_tags))
         detail::refuse(plans[0], "all ranks", "pair_combine is not the transpose of pair_dispatch");
 }
 
