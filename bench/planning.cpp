@@ -1,19 +1,19 @@
-// What a plan costs: everything that one rank does from its assignment to the finished plan, in ns a
-// pair (token, expert), beside a stable sort of the same pairs by expert, which is what a plan begins
-// with where it is written by hand. Medians, this thread's own time.
+// What a plan costs: everything that one rank does from its assignment to the finished plan, in ns
+// a pair (token, expert), beside a stable sort of the same pairs by expert, which is what a plan
+// begins with where it is written by hand. Medians, this thread's own time.
 //
-// The cluster: 1,024 ranks, 8 a node; each token chooses 8 of 256 experts, each of which stands on 4
-// ranks, so that every rank gets about as many pairs as it sends. (Where each stands on one rank
-// only, that rank gets four times as many: see the last rows, in ns a pair sent or received.) Rank 0
-// is timed; what the others tell it was recorded before. Rank l of node n routes like rank l of node
-// 0 with all experts n nodes further on, so the planners of node 0 alone, 8 of 1,024, know what every
-// rank would say. There is next to nothing to share here, a token's experts standing on 7.7 nodes:
-// direct is the strategy for this job, and the one that 5 ms are asked of; the plans of the others
-// hold the rows that they relay as well.
+// The cluster: 1,024 ranks, 8 a node; each token chooses 8 of 256 experts, each of which stands on
+// 4 ranks, so that every rank gets about as many pairs as it sends. (Where each stands on one rank
+// only, that rank gets four times as many: see the last rows, in ns a pair sent or received.) Rank
+// 0 is timed; what the others tell it was recorded before. Rank l of node n routes like rank l of
+// node 0 with all experts n nodes further on, so the planners of node 0 alone, 8 of 1,024, know
+// what every rank would say. There is next to nothing to share here, a token's experts standing
+// on 7.7 nodes: direct is the strategy for this job, and the one that 5 ms are asked of; the plans
+// of the others hold the rows that they relay as well.
 //
 // Memory is as in training, where step buffers of tens of megabytes come and go: kept by the
-// allocator from one plan to the next. The rows with fresh memory show a plan whose memory the system
-// hands over anew, page by page.
+// allocator from one plan to the next. The rows with fresh memory show a plan whose memory the
+// system hands over anew, page by page.
 
 #include <algorithm>
 #include <concepts>

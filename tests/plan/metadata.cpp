@@ -1,4 +1,4 @@
-// How much ranks tell each other while they plan: near their own rows, whatever the number of ranks.
+// How much ranks tell each other while they plan: near their own rows, however many ranks there are.
 
 #include <concepts>
 #include <cstddef>

@@ -47,8 +47,8 @@ struct direct {
 
 namespace detail {
 
-/// One round: each rank tells every rank it sends to how many rows each of its experts gets: a count
-/// for each, or, where that is shorter, -1 - expert and count for those that get any.
+/// One round: each rank tells every rank it sends to how many rows each of its experts gets: a
+/// count for each, or, where that is shorter, -1 - expert and count for those that get any.
 class direct_planner {
   public:
     static constexpr std::size_t rounds = 1;
@@ -134,8 +134,8 @@ class direct_planner {
                                          std::move(rows_), std::move(pairs_));
         const std::vector<row_index>& tokens = plan.dispatch.phases[0].pack.from;
         plan.combine = exact_combine(plan, request_.assigned, [&](std::size_t pair) {
-            return static_cast<std::size_t>(
-                pair < travelling ? tokens[pair] : own_tokens_[pair - travelling]);
+            return static_cast<std::size_t>(pair < travelling ? tokens[pair]
+                                                              : own_tokens_[pair - travelling]);
         });
         row_sums& sums = plan.combine.deliver;
         bool gather = sums.from.size() == plan.token_count;

@@ -14,6 +14,7 @@
 #include "locmoe/plan/detail/lane_memory.hpp"
 #include "locmoe/plan/detail/phase_order.hpp"
 #include "locmoe/plan/strategy.hpp"
+#include "locmoe/plan/transpose.hpp"
 
 namespace locmoe {
 
@@ -78,7 +79,8 @@ class row_forwarder {
             memory_->give_back(first_, last_);
             first_ = last_ = nullptr;
             next_ = end_ = nullptr;
-            room_ = rows_ = 0;
+            room_ = rows_ = needs_ = 0;
+            last_row_ = -1;
         }
 
         detail::lane_entry* next_ = nullptr;  // free, in the last chunk
@@ -164,8 +166,9 @@ class row_forwarder {
             row_index* row = rows.pack.from.data() + row_end;
             row_index* pair = pairs.pack.from.data() + pair_end;
             const row_index* const first_pair = pair;
-            // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative word
-            // says that another run starts; before the first one come the sender's own rows on way 0.
+            // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative
+            // word says that another run starts; before the first one come the sender's own rows on
+            // way 0.
             l.for_each_entry([&, word = m.words.data()](const detail::lane_entry& entry) mutable {
                 if (entry.expert == no_expert) {
                     *word++ = -1 - entry.row;
@@ -258,14 +261,15 @@ class row_forwarder {
         exchange_plan plan =
             detail::finish_plan(strategy_, request_, std::move(kept_), std::move(arrived_),
                                 std::move(rows_), std::move(pairs_));
-        const auto k = static_cast<std::int64_t>(plan.choice_count);
-        plan.combine = exact_combine ? detail::exact_combine(
-                                           plan, request_.assigned,
-                                           [&](std::size_t pair) {
-                                               return static_cast<std::size_t>(
-                                                   plan.pair_slots[pair] / k);
-                                           })
-                                     : transpose(plan.dispatch);
+        if (exact_combine) {
+            const auto k = static_cast<std::int64_t>(plan.choice_count);
+            plan.combine =
+                detail::exact_combine(plan, request_.assigned, [&](std::size_t pair) {
+                    return static_cast<std::size_t>(plan.pair_slots[pair] / k);
+                });
+        } else {
+            plan.combine = transpose(plan.dispatch);
+        }
         return plan;
     }
 
@@ -285,8 +289,7 @@ class row_forwarder {
     }
 
     void close(phase& p, rank_id to, row_index rows, std::size_t needs) const {
-        const row_index first =
-            p.sends.empty() ? 0 : p.sends.back().first + p.sends.back().rows;
+        const row_index first = p.sends.empty() ? 0 : p.sends.back().first + p.sends.back().rows;
         p.sends.push_back({to, request_.nodes.tier(request_.rank, to), first, rows});
         if (needs > p.needs) p.needs = needs;
     }
@@ -312,6 +315,7 @@ class row_forwarder {
     detail::arrivals arrived_;
     flow rows_;
     flow pairs_;
+    // On the heap, so that a move keeps it where the lanes look for it.
     std::unique_ptr<detail::lane_memory> memory_ = std::make_unique<detail::lane_memory>();
     std::vector<std::map<rank_id, lane>> lanes_;  // [phases], by the rank that they go to
 };

@@ -11,8 +11,8 @@ namespace locmoe {
 
 namespace detail {
 
-/// The rows of a flow that its transpose makes in one go, as sums of their uses: its sources, or what
-/// one phase received.
+/// The rows of a flow that its transpose makes in one go, as sums of their uses: its sources, or
+/// what one phase received.
 struct transposed_rows {
     row_index begin = 0;
     std::size_t rows = 0;
@@ -21,9 +21,9 @@ struct transposed_rows {
     row_index* from = nullptr;
 };
 
-/// Calls `each(piece, row of the piece, use)` for every use of every row of a flow: rows that travel
-/// first, by phase and place in its pack, then rows that are delivered. An `empty_row`
-/// is no use.
+/// Calls `each(piece, row of the piece, use)` for every use of every row of a flow: rows that
+/// travel first, by phase and place in its pack, then rows that are delivered. An `empty_row` is
+/// no use.
 template <class Each>
 void for_each_use(const flow& forward, const std::vector<row_index>& returns,
                   const std::vector<transposed_rows>& pieces, Each&& each) {
@@ -47,8 +47,7 @@ void for_each_use(const flow& forward, const std::vector<row_index>& returns,
                 for (const row_index r : made.sources(i)) one(r, use);
         }
     };
-    for (std::size_t p = 0; p < forward.phases.size(); ++p)
-        all(forward.phases[p].pack, returns[p]);
+    for (std::size_t p = 0; p < forward.phases.size(); ++p) all(forward.phases[p].pack, returns[p]);
     all(forward.deliver, 0);
 }
 
@@ -76,16 +75,15 @@ inline bool transpose_permutation(const flow& forward, const std::vector<row_ind
 /// Fills `pieces` whatever the uses: counts them, then lists them.
 inline void transpose_sums(const flow& forward, const std::vector<row_index>& returns,
                            std::vector<transposed_rows>& pieces) {
-    // Counted two places on, summed up to where a row's uses start one place on, which listing moves
-    // to where they end: the next row's start.
+    // Counted two places on, summed up to where a row's uses start one place on, which listing
+    // moves to where they end: the next row's start.
     for (transposed_rows& piece : pieces) {
         piece.sums->first.assign(piece.rows + 2, 0);
         piece.first = piece.sums->first.data();
     }
-    for_each_use(forward, returns, pieces,
-                 [](const transposed_rows& piece, std::size_t row, row_index) {
-                     ++piece.first[row + 2];
-                 });
+    for_each_use(
+        forward, returns, pieces,
+        [](const transposed_rows& piece, std::size_t row, row_index) { ++piece.first[row + 2]; });
     std::vector<bool> gather;
     for (transposed_rows& piece : pieces) {
         row_index sum = 0;
@@ -111,11 +109,11 @@ inline void transpose_sums(const flow& forward, const std::vector<row_index>& re
 
 }  // namespace detail
 
-/// The transpose of a flow: phases in reverse, each message back where it came from, and where a row
-/// was copied to several places, the sum of what comes back from them. So the transpose of dispatch
-/// is combine, and of combine, dispatch. The sum's order is fixed: rows that travelled first, by
-/// phase and by place in its pack, then rows that never left the rank. What comes
-/// back for an `empty_row` goes nowhere.
+/// The transpose of a flow: phases in reverse, each message back where it came from, and where a
+/// row was copied to several places, the sum of what comes back from them. So the transpose of
+/// dispatch is combine, and of combine, dispatch. The sum's order is fixed: rows that travelled
+/// first, by phase and by place in its pack, then rows that never left the rank. What comes back
+/// for an `empty_row` goes nowhere.
 ///
 /// Linear in the rows of the flow. Every rank transposes its own share; the shares fit together.
 inline flow transpose(const flow& forward) {

@@ -12,8 +12,8 @@
 namespace locmoe::detail {
 
 /// Everything that arrives at one rank, whatever the way and the order it came in, kept by the rank
-/// that it started from. One source's arrivals are added in the order of its tokens and slots; where
-/// they come on several ways, later tokens come on a way of a higher number.
+/// that it started from. One source's arrivals are added in the order of its tokens and slots;
+/// where they come on several ways, later tokens come on a way of a higher number.
 class arrivals {
   public:
     /// What is added from now on started from `source`.

@@ -8,9 +8,9 @@
 
 namespace locmoe::detail {
 
-/// Combine with no partial sums: every pair's row travels back by itself, then each token adds up its
-/// pairs in their order. For `direct` that is the transpose of dispatch. `token_of(pair)`: the token
-/// of a pair of the plan.
+/// Combine with no partial sums: every pair's row travels back by itself, then each token adds up
+/// its pairs in their order. For `direct` that is the transpose of dispatch. `token_of(pair)`: the
+/// token of a pair of the plan.
 template <class TokenOf>
 flow exact_combine(const exchange_plan& plan, const assignment& assigned, TokenOf&& token_of) {
     flow back;

@@ -17,8 +17,7 @@ namespace locmoe::detail {
 /// The last step of every strategy: lay out the expert rows and transpose the pairs' flow. The plan
 /// then lacks only `combine`. `rows` and `pairs` come with their phases and lack only `deliver`.
 inline exchange_plan finish_plan(std::string_view strategy, const plan_request& request,
-                                 kept_pairs&& kept, arrivals&& arrived, flow&& rows,
-                                 flow&& pairs) {
+                                 kept_pairs&& kept, arrivals&& arrived, flow&& rows, flow&& pairs) {
     const auto mine = request.placement.experts_of(request.rank);
     arrivals::layout sorted = arrived.sorted(mine.size());
     exchange_plan plan = plan_head(strategy, request, std::move(kept));

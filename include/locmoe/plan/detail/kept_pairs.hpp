@@ -42,8 +42,8 @@ struct kept_pairs {
         for (const expert_id e : request.placement.experts_of(request.rank)) set(e);
     }
 
-    /// Calls `each(token, expert, pair)` for every kept pair, in the order of tokens and slots. Once
-    /// only.
+    /// Calls `each(token, expert, pair)` for every kept pair, in the order of tokens and slots.
+    /// Once only.
     template <class Each>
     void place(const assignment& a, Each&& each) {
         std::size_t i = 0;

@@ -8,7 +8,8 @@
 
 namespace locmoe::detail {
 
-/// A pair in a lane. Without an expert, a sign that rows of another run follow: `row` is its number.
+/// A pair in a lane. Without an expert, a sign that rows of another run follow: `row` is its
+/// number.
 struct lane_entry {
     row_index row;  // in the numbering of this rank's flows
     row_index pair;
