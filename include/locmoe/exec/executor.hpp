@@ -13,7 +13,9 @@
 #include "locmoe/assign/assignment.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/detail/flight.hpp"
 #include "locmoe/exec/host_kernels.hpp"
+#include "locmoe/exec/pipeline.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/plan/detail/from_next_rank.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
@@ -131,29 +133,15 @@ class executor {
         const auto forward = as_token_rows(view_of(expert_rows));
         const auto gradient = as_token_rows(writable_view_of(grad_expert_rows));
         agreed([&] {
-            using detail::concat;
-            check_rows("combine_backward", "expert_rows", forward, plan.expert_row_count());
-            if (forward.row_bytes != gradient.row_bytes || forward.type != gradient.type)
-                detail::throw_argument("combine_backward", "expert_rows",
-                                       shape(gradient) + " as grad_expert_rows", shape(forward),
-                                       backend_->rank());
-            if (row_weights.size() != plan.expert_row_count())
-                detail::throw_argument("combine_backward", "row_weights",
-                                       concat("R = ", plan.expert_row_count(), " weights"),
-                                       concat(row_weights.size()), backend_->rank());
-            check_pairs("combine_backward", "grad_weights", plan, grad_weights.size());
+            check_combine_backward("combine_backward", plan, forward, "expert_rows", gradient,
+                                   "grad_expert_rows", row_weights.size(), grad_weights.size());
         });
         run("combine_backward", plan, plan.dispatch, as_token_rows(view_of(grad_tokens)),
             "grad_tokens", gradient, "grad_expert_rows", std::span<const float>{});
 
         std::vector<Real> dots(plan.expert_row_count());
         kernels_.dot(gradient, forward, std::span<Real>(dots));
-        std::vector<Real> pairs(plan.pair_count());
-        transport(plan.pair_combine, as_token_rows(column(std::as_const(dots))),
-                  as_token_rows(column(pairs)), std::span<const Real>{});
-        for (Real& g : grad_weights) g = Real(0);
-        for (std::size_t i = 0; i < pairs.size(); ++i)
-            grad_weights[static_cast<std::size_t>(plan.pair_slots[i])] = pairs[i];
+        return_weights(plan, dots, grad_weights);
         kernels_.scale(gradient, std::span<const Real>(row_weights), gradient);
     }
 
@@ -166,7 +154,18 @@ class executor {
             std::span<const float>{});
     }
 
+    /// Cuts a plan into chunks that overlap with the experts' computation; the number must be the
+    /// same on all ranks (`chunk_count` finds a good one). Metadata: two scans of a few counts, and
+    /// one number for each row and pair of the plan, which travels as rows and weights do. The
+    /// executor outlives the pipeline. Throws argument_error where the number is 0 or differs.
+    locmoe::pipeline<executor> pipeline(exchange_plan plan, std::size_t chunks) {
+        return {*this, std::move(plan), chunks};
+    }
+
   private:
+    friend class locmoe::pipeline<executor>;
+    using flight = detail::flight<Backend, Kernels>;
+
     template <class Work>
     static void attempt(Work&& work, std::exception_ptr& failure, std::string& words) {
         try {
@@ -262,91 +261,105 @@ class executor {
         return {values.data(), values.size(), 1};
     }
 
+    /// What one flow asks of its rows; `weights`: how many, 0 for none.
+    void check_exchange(std::string_view function, const exchange_plan& plan, const flow& moved,
+                        const_token_rows from, std::string_view from_name, const_token_rows to,
+                        std::string_view to_name, std::size_t weights) const {
+        using detail::concat;
+        check_plan(function, plan);
+        check_rows(function, from_name, from, static_cast<std::size_t>(moved.source_rows));
+        check_rows(function, to_name, to, moved.deliver.rows());
+        if (from.row_bytes != to.row_bytes || from.type != to.type)
+            detail::throw_argument(function, to_name,
+                                   concat("rows of ", from.cols(), " ", element_name(from.type),
+                                          " as in ", from_name),
+                                   concat(to.cols(), " ", element_name(to.type)),
+                                   backend_->rank());
+        if (weights != 0 && weights != from.rows)
+            detail::throw_argument(function, "row_weights", concat("none, or R = ", from.rows),
+                                   concat(weights), backend_->rank());
+        if (weights != 0 && (from.type == element_type::i32 || from.type == element_type::i64))
+            detail::throw_argument(function, "row_weights", "none with integer rows",
+                                   concat(weights), backend_->rank());
+    }
+
+    /// What the backward pass of combine asks beside what its flow does.
+    void check_combine_backward(std::string_view function, const exchange_plan& plan,
+                                const_token_rows forward, std::string_view forward_name,
+                                const_token_rows gradient, std::string_view gradient_name,
+                                std::size_t row_weights, std::size_t grad_weights) const {
+        using detail::concat;
+        check_rows(function, forward_name, forward, plan.expert_row_count());
+        if (forward.row_bytes != gradient.row_bytes || forward.type != gradient.type)
+            detail::throw_argument(function, forward_name,
+                                   concat(shape(gradient), " as ", gradient_name), shape(forward),
+                                   backend_->rank());
+        if (row_weights != plan.expert_row_count())
+            detail::throw_argument(function, "row_weights",
+                                   concat("R = ", plan.expert_row_count(), " weights"),
+                                   concat(row_weights), backend_->rank());
+        check_pairs(function, "grad_weights", plan, grad_weights);
+    }
+
     template <class Weight>
     void run(std::string_view function, const exchange_plan& plan, const flow& moved,
              const_token_rows from, std::string_view from_name, token_rows to,
              std::string_view to_name, std::span<const Weight> weights) {
         agreed([&] {
-            using detail::concat;
-            check_plan(function, plan);
-            check_rows(function, from_name, from, static_cast<std::size_t>(moved.source_rows));
-            check_rows(function, to_name, to, moved.deliver.rows());
-            if (from.row_bytes != to.row_bytes || from.type != to.type)
-                detail::throw_argument(function, to_name,
-                                       concat("rows of ", from.cols(), " ",
-                                              element_name(from.type), " as in ", from_name),
-                                       concat(to.cols(), " ", element_name(to.type)),
-                                       backend_->rank());
-            if (!weights.empty() && weights.size() != from.rows)
-                detail::throw_argument(function, "row_weights",
-                                       concat("none, or R = ", from.rows),
-                                       concat(weights.size()), backend_->rank());
-            if (!weights.empty() &&
-                (from.type == element_type::i32 || from.type == element_type::i64))
-                detail::throw_argument(function, "row_weights", "none with integer rows",
-                                       concat(weights.size()), backend_->rank());
+            check_exchange(function, plan, moved, from, from_name, to, to_name, weights.size());
         });
         transport(moved, from, to, weights);
     }
 
-    /// The one loop that runs any flow: each phase is packed as soon as what it needs has come in, and
-    /// is waited for only when a later phase, or the end, needs it.
+    /// A number for each expert row to the (token, slot) of its pair: [R] -> [T, k], 0 where a pair
+    /// was dropped.
+    template <class Real>
+    void return_weights(const exchange_plan& plan, const std::vector<Real>& rows,
+                        std::vector<Real>& weights) {
+        std::vector<Real> pairs(plan.pair_count());
+        transport(plan.pair_combine, as_token_rows(column(rows)), as_token_rows(column(pairs)),
+                  std::span<const Real>{});
+        for (Real& w : weights) w = Real(0);
+        for (std::size_t i = 0; i < pairs.size(); ++i)
+            weights[static_cast<std::size_t>(plan.pair_slots[i])] = pairs[i];
+    }
+
+    /// Runs any flow, all of its phases at once as far as their needs allow.
     template <class Weight>
     void transport(const flow& moved, const_token_rows from, token_rows to,
                    std::span<const Weight> weights) {
-        const std::size_t row_bytes = from.row_bytes;
-        std::size_t packed_rows = 0;
-        for (const phase& p : moved.phases) packed_rows += p.pack.rows();
-        packed_.resize(packed_rows * row_bytes);
-        staging_.resize(static_cast<std::size_t>(moved.staging_rows) * row_bytes);
-        const row_space space{from, {staging_.data(), static_cast<std::size_t>(moved.staging_rows),
-                                     row_bytes, row_bytes, from.type}};
-
-        std::vector<typename Backend::transfer> transfers;
-        transfers.reserve(moved.phases.size());
-        std::size_t arrived = 0;
-        std::byte* out = packed_.data();
-        for (const phase& p : moved.phases) {
-            for (; arrived < p.needs; ++arrived) backend_->wait(transfers[arrived]);
-            make_rows(space, p.pack, weights,
-                      {out, p.pack.rows(), row_bytes, row_bytes, from.type});
-            sends_.clear();
-            receives_.clear();
-            for (const segment& s : p.sends)
-                if (row_bytes > 0)
-                    sends_.push_back({s.peer, out + static_cast<std::size_t>(s.first) * row_bytes,
-                                      static_cast<std::size_t>(s.rows) * row_bytes});
-            for (const segment& s : p.receives)
-                if (row_bytes > 0)
-                    receives_.push_back(
-                        {s.peer, staging_.data() + static_cast<std::size_t>(s.first) * row_bytes,
-                         static_cast<std::size_t>(s.rows) * row_bytes});
-            transfers.push_back(backend_->start(sends_, receives_));
-            out += p.pack.rows() * row_bytes;
-        }
-        for (; arrived < transfers.size(); ++arrived) backend_->wait(transfers[arrived]);
-        make_rows(space, moved.deliver, weights, to);
+        const auto flights = use_flights(1);
+        flights[0].begin(*backend_, kernels_, moved, from, !weights.empty());
+        flights[0].post(moved.phases.size(), weights);
+        flights[0].deliver(weights, to);
     }
 
-    template <class Weight>
-    void make_rows(const row_space& space, const row_sums& rows, std::span<const Weight> weights,
-                   token_rows to) const {
-        const row_range all{0, rows.rows()};
-        if (to.row_bytes == 0) return;
-        if (rows.is_gather() && weights.empty())
-            kernels_.gather(space, rows, all, to);
-        else
-            kernels_.sum(space, rows, all, weights, to);
+    /// Flights for one call, which gives up on its way out what an error left under way: no
+    /// transfer may outlive the backend, nor the memory of its rows.
+    class flights_in_use {
+      public:
+        explicit flights_in_use(std::span<flight> flights) : flights_(flights) {}
+        flights_in_use(const flights_in_use&) = delete;
+        flights_in_use& operator=(const flights_in_use&) = delete;
+        ~flights_in_use() {
+            for (flight& f : flights_) f.drop();
+        }
+        flight& operator[](std::size_t i) const { return flights_[i]; }
+
+      private:
+        std::span<flight> flights_;
+    };
+
+    flights_in_use use_flights(std::size_t count) {
+        if (flights_.size() < count) flights_.resize(count);
+        return flights_in_use(std::span(flights_).first(count));
     }
 
     Backend* backend_;
     topology nodes_;
     expert_placement placement_;
     Kernels kernels_;
-    std::vector<std::byte> packed_;
-    std::vector<std::byte> staging_;
-    std::vector<send_block> sends_;
-    std::vector<receive_block> receives_;
+    std::vector<flight> flights_;
 };
 
 }  // namespace locmoe

@@ -174,9 +174,8 @@ class capacity_padded_planner {
         plan.dispatch = std::move(rows);
         plan.pair_dispatch = std::move(pairs);
         plan.pair_combine = transpose(plan.pair_dispatch);
-        plan.combine = exact_combine(plan, request_.assigned, [&](std::size_t pair) {
-            return static_cast<std::size_t>(plan.pair_slots[pair]) / plan.choice_count;
-        });
+        plan.exact_combine = true;
+        plan.combine = exact_combine(plan);
         return plan;
     }
 

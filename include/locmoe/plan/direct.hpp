@@ -133,7 +133,14 @@ class direct_planner {
         exchange_plan plan = finish_plan("direct", request_, std::move(kept_), std::move(arrived_),
                                          std::move(rows_), std::move(pairs_));
         const std::vector<row_index>& tokens = plan.dispatch.phases[0].pack.from;
-        plan.combine = exact_combine(plan, request_.assigned, [&](std::size_t pair) {
+        const expert_id* chosen = request_.assigned.expert.data();
+        const auto pairs_of = [&](std::size_t) {
+            row_index pairs = 0;
+            for (std::size_t slot = 0; slot < plan.choice_count; ++slot)
+                pairs += *chosen++ != no_expert;
+            return pairs;
+        };
+        plan.combine = exact_combine(plan, pairs_of, [&](std::size_t pair) {
             return static_cast<std::size_t>(pair < travelling ? tokens[pair]
                                                               : own_tokens_[pair - travelling]);
         });

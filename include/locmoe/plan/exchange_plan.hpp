@@ -45,6 +45,7 @@ struct exchange_plan {
     std::vector<row_index> expert_first;  ///< [experts + 1]: rows of experts[i] start here
     std::int64_t rows_per_source = 0;     ///< C of a padded plan; 0: not padded
     std::int64_t dropped_pairs = 0;       ///< pairs of this rank that found no room
+    bool exact_combine = false;           ///< combine brings each pair home by itself
 
     /// The ranks, ascending, that hold the same tokens and, each a part of them, the same experts.
     /// Empty: this rank stands for itself.

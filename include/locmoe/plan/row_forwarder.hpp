@@ -261,15 +261,8 @@ class row_forwarder {
         exchange_plan plan =
             detail::finish_plan(strategy_, request_, std::move(kept_), std::move(arrived_),
                                 std::move(rows_), std::move(pairs_));
-        if (exact_combine) {
-            const auto k = static_cast<std::int64_t>(plan.choice_count);
-            plan.combine =
-                detail::exact_combine(plan, request_.assigned, [&](std::size_t pair) {
-                    return static_cast<std::size_t>(plan.pair_slots[pair] / k);
-                });
-        } else {
-            plan.combine = transpose(plan.dispatch);
-        }
+        plan.exact_combine = exact_combine;
+        plan.combine = exact_combine ? detail::exact_combine(plan) : transpose(plan.dispatch);
         return plan;
     }
 

@@ -1,0 +1,297 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "locmoe/core/error.hpp"
+#include "locmoe/core/matrix_view.hpp"
+#include "locmoe/core/token_rows.hpp"
+#include "locmoe/exec/backend.hpp"
+#include "locmoe/plan/exchange_plan.hpp"
+#include "locmoe/plan/split.hpp"
+#include "locmoe/tensor/tensor_traits.hpp"
+
+namespace locmoe {
+
+/// What an expert function is told of the rows that it gets.
+struct pipeline_chunk {
+    std::size_t number = 0;     ///< 0 to chunks - 1, in this order
+    std::size_t first_row = 0;  ///< where the chunk's R_c rows start among the R
+    const exchange_plan& plan;  ///< of this chunk: its `expert_first` says whose the R_c rows are
+};
+
+/// The way of a layer's tokens to their experts and back, in chunks that overlap: while this rank's
+/// experts compute one chunk, later ones are on their way to them and earlier ones on their way home,
+/// one chunk between nodes while another is inside them. Made by `executor::pipeline`, for one plan
+/// and any number of tensors; results are those of the executor's calls without chunks, to the bit,
+/// where an expert treats each row by itself.
+///
+/// Each chunk holds a range of every rank's tokens. Expert rows, of which there are R, lie chunk by
+/// chunk, and within a chunk as in any plan; so a chunk is a slice of each tensor [R, d]. An expert
+/// function is called once for each chunk on every rank, with no rows where there are none:
+///
+///     expert(const pipeline_chunk& chunk, matrix_view<const E> in, matrix_view<E> out)  // [R_c, d]
+///
+/// If it throws, it is not called again, the exchange goes on, so that no rank waits in vain, and in
+/// the end its exception is thrown on this rank; other ranks get the rows as they were then.
+///
+/// The schedule is the same on all ranks, whatever they hold: in tick t, chunk t - s takes step s. Its
+/// steps are the legs of dispatch (phases that can be under way together), the experts, the legs of
+/// combine. Every step is posted before the experts compute, dispatch before combine, and is waited
+/// for in the next tick. All member functions but the readers are collective.
+template <class Executor>
+class pipeline {
+  public:
+    pipeline(Executor& executor, exchange_plan whole, std::size_t chunks)
+        : executor_(&executor), whole_(std::move(whole)) {
+        check_agreement(chunks);
+        find_legs();
+        std::vector<std::int32_t> rows(static_cast<std::size_t>(whole_.dispatch.staging_rows), 0);
+        std::vector<std::int32_t> pairs(
+            static_cast<std::size_t>(whole_.pair_dispatch.staging_rows), 0);
+        if (chunks > 1) {
+            carry(whole_.dispatch, chunk_of_tokens(whole_.token_count, chunks), rows);
+            carry(whole_.pair_dispatch, chunk_of_pairs(whole_, chunks), pairs);
+        }
+        executor.agreed([&] { chunks_ = split(whole_, chunks, rows, pairs); });
+        first_row_.assign(1, 0);
+        for (const plan_chunk& c : chunks_)
+            first_row_.push_back(first_row_.back() + c.expert_rows.size());
+    }
+
+    const exchange_plan& whole() const { return whole_; }
+    std::size_t chunk_count() const { return chunks_.size(); }
+    const plan_chunk& chunk(std::size_t number) const { return chunks_[number]; }
+
+    /// Where the rows of a chunk start among the R; of `chunk_count()`, where they end.
+    std::size_t first_row(std::size_t number) const { return first_row_[number]; }
+
+    /// Gate weights to where the expert rows are: weights [T, k] -> [R], chunk by chunk.
+    template <class Real>
+    std::vector<Real> dispatch_weights(const std::vector<Real>& weights) {
+        const std::vector<Real> rows = executor_->dispatch_weights(whole_, weights);
+        std::vector<Real> own;
+        own.reserve(rows.size());
+        for (const plan_chunk& c : chunks_)
+            for (const row_index r : c.expert_rows) own.push_back(rows[static_cast<std::size_t>(r)]);
+        return own;
+    }
+
+    /// Dispatch, the experts, combine: tokens [T, d] -> expert_inputs [R, d], by `expert` ->
+    /// expert_outputs [R, d'], with row_weights [R] (empty: all 1) -> results [T, d']; all
+    /// overwritten. Throws what the executor's dispatch and combine throw, before anything is sent.
+    template <class Tokens, class ExpertInputs, class Expert, class ExpertOutputs, class Real,
+              class Results>
+    void forward(const Tokens& tokens, ExpertInputs&& expert_inputs, Expert&& expert,
+                 ExpertOutputs&& expert_outputs, const std::vector<Real>& row_weights,
+                 Results&& results) {
+        const auto from = as_token_rows(view_of(tokens));
+        const auto inputs = writable_view_of(expert_inputs);
+        const auto outputs = writable_view_of(expert_outputs);
+        const auto to = as_token_rows(writable_view_of(results));
+        executor_->agreed([&] {
+            executor_->check_exchange("forward", whole_, whole_.dispatch, from, "tokens",
+                                      as_token_rows(inputs), "expert_inputs", 0);
+            executor_->check_exchange("forward", whole_, whole_.combine, as_token_rows(outputs),
+                                      "expert_outputs", to, "results", row_weights.size());
+        });
+        std::exception_ptr failure;
+        run(from, as_token_rows(inputs), as_token_rows(outputs), to,
+            std::span<const Real>(row_weights),
+            [&](std::size_t c) { call(expert, c, inputs, outputs, failure); });
+        if (failure) std::rethrow_exception(failure);
+    }
+
+    /// The backward pass of `forward`: grad_results [T, d'], and its expert_outputs [R, d'] and
+    /// row_weights [R] -> grad_outputs [R, d'], by `expert`, which goes from gradients of a chunk's
+    /// outputs to those of its inputs, -> grad_inputs [R, d] -> grad_tokens [T, d], and grad_weights
+    /// [T, k], 0 where a pair was dropped; all overwritten. Throws what the executor's
+    /// combine_backward and dispatch_backward throw, before anything is sent.
+    template <class GradResults, class ExpertOutputs, class Real, class GradOutputs, class Expert,
+              class GradInputs, class GradTokens>
+    void backward(const GradResults& grad_results, const ExpertOutputs& expert_outputs,
+                  const std::vector<Real>& row_weights, GradOutputs&& grad_outputs, Expert&& expert,
+                  GradInputs&& grad_inputs, GradTokens&& grad_tokens,
+                  std::vector<Real>& grad_weights) {
+        const auto from = as_token_rows(view_of(grad_results));
+        const auto outputs = as_token_rows(view_of(expert_outputs));
+        const auto arriving = writable_view_of(grad_outputs);
+        const auto leaving = writable_view_of(grad_inputs);
+        const auto to = as_token_rows(writable_view_of(grad_tokens));
+        executor_->agreed([&] {
+            executor_->check_exchange("backward", whole_, whole_.dispatch, from, "grad_results",
+                                      as_token_rows(arriving), "grad_outputs", 0);
+            executor_->check_combine_backward("backward", whole_, outputs, "expert_outputs",
+                                              as_token_rows(arriving), "grad_outputs",
+                                              row_weights.size(), grad_weights.size());
+            executor_->check_exchange("backward", whole_, whole_.combine, as_token_rows(leaving),
+                                      "grad_inputs", to, "grad_tokens", 0);
+        });
+        std::vector<Real> dots(row_weights.size());
+        std::exception_ptr failure;
+        run(from, as_token_rows(arriving), as_token_rows(leaving), to, std::span<const Real>{},
+            [&](std::size_t c) {
+                const token_rows gradient = slice(as_token_rows(arriving), c);
+                executor_->kernels_.dot(gradient, slice(outputs, c),
+                                        slice(std::span<Real>(dots), c));
+                executor_->kernels_.scale(gradient, slice(std::span<const Real>(row_weights), c),
+                                          gradient);
+                call(expert, c, arriving, leaving, failure);
+            });
+        std::vector<Real> rows(dots.size());
+        for (std::size_t c = 0, i = 0; c < chunks_.size(); ++c)
+            for (const row_index r : chunks_[c].expert_rows)
+                rows[static_cast<std::size_t>(r)] = dots[i++];
+        executor_->return_weights(whole_, rows, grad_weights);
+        if (failure) std::rethrow_exception(failure);
+    }
+
+  private:
+    std::size_t rows_of(std::size_t c) const { return first_row_[c + 1] - first_row_[c]; }
+
+    template <class E>
+    matrix_view<E> slice(matrix_view<E> all, std::size_t c) const {
+        return {all.data + first_row_[c] * all.row_stride, rows_of(c), all.cols, all.row_stride};
+    }
+    template <class Byte>
+    basic_token_rows<Byte> slice(basic_token_rows<Byte> all, std::size_t c) const {
+        return slice(all, first_row_[c], rows_of(c));
+    }
+    template <class Byte>
+    static basic_token_rows<Byte> slice(basic_token_rows<Byte> all, std::size_t first,
+                                        std::size_t rows) {
+        return {all.row(first), rows, all.row_bytes, all.row_stride, all.type};
+    }
+    template <class Real>
+    std::span<Real> slice(std::span<Real> all, std::size_t c) const {
+        return all.empty() ? all : all.subspan(first_row_[c], rows_of(c));
+    }
+
+    template <class Expert, class In, class Out>
+    void call(Expert& expert, std::size_t c, matrix_view<In> in, matrix_view<Out> out,
+              std::exception_ptr& failure) const {
+        if (failure) return;
+        try {
+            expert(pipeline_chunk{c, first_row_[c], chunks_[c].plan},
+                   slice(matrix_view<const In>(in), c), slice(out, c));
+        } catch (...) {
+            failure = std::current_exception();
+        }
+    }
+
+    /// All ranks must cut into the same number of chunks, and their plans have the same phases.
+    void check_agreement(std::size_t chunks) {
+        const std::int64_t own[] = {static_cast<std::int64_t>(chunks),
+                                    static_cast<std::int64_t>(whole_.dispatch.phases.size()),
+                                    static_cast<std::int64_t>(whole_.combine.phases.size())};
+        const count_scan all = executor_->backend().scan_counts(own);
+        executor_->agreed([&] {
+            using detail::concat;
+            const auto ranks = static_cast<std::int64_t>(executor_->backend().rank_count());
+            executor_->check_plan("pipeline", whole_);
+            detail::check_chunks(chunks);
+            for (std::size_t i = 0; i < 3; ++i)
+                if (all.total[i] != own[i] * ranks)
+                    detail::throw_argument("pipeline", i == 0 ? "chunks" : "plan.phases",
+                                           "as many as on other ranks", concat(own[i]),
+                                           whole_.rank);
+        });
+    }
+
+    /// A leg ends before a phase that needs one of its phases, on any rank: so all ranks post the
+    /// same phases in each tick.
+    void find_legs() {
+        std::vector<std::int64_t> needed;
+        for (const flow* moved : {&whole_.dispatch, &whole_.combine})
+            for (std::size_t p = 0; p < moved->phases.size(); ++p)
+                for (std::size_t q = 0; q < p; ++q)
+                    needed.push_back(moved->phases[p].needs > q ? 1 : 0);
+        if (!needed.empty()) needed = executor_->backend().scan_counts(needed).total;
+        std::size_t next = 0;
+        const auto legs = [&](const flow& moved) {
+            std::vector<std::size_t> first;
+            for (std::size_t p = 0; p < moved.phases.size(); ++p) {
+                std::size_t needs = 0;
+                for (std::size_t q = 0; q < p; ++q)
+                    if (needed[next++] > 0) needs = q + 1;
+                if (first.empty() || needs > first.back()) first.push_back(p);
+            }
+            first.push_back(moved.phases.size());
+            return first;
+        };
+        dispatch_legs_ = legs(whole_.dispatch);
+        combine_legs_ = legs(whole_.combine);
+    }
+
+    /// What lies in this rank's staging where all ranks send `numbers` through the flow.
+    void carry(const flow& moved, const std::vector<std::int32_t>& numbers,
+               std::vector<std::int32_t>& staged) {
+        const auto flights = executor_->use_flights(1);
+        flights[0].begin(executor_->backend(), executor_->kernels_, moved,
+                         as_token_rows(executor_->column(numbers)), false);
+        flights[0].post(moved.phases.size(), std::span<const float>{});
+        flights[0].arrive(moved.phases.size());
+        const const_token_rows rows = flights[0].staging();
+        for (std::size_t i = 0; i < staged.size(); ++i)
+            std::memcpy(&staged[i], rows.row(i), sizeof(std::int32_t));
+    }
+
+    /// The schedule. `leaving` is written by `compute(c)` out of what has come to `arriving`.
+    template <class Weight, class Compute>
+    void run(const_token_rows from, token_rows arriving, const_token_rows leaving, token_rows to,
+             std::span<const Weight> weights, Compute&& compute) {
+        const std::size_t out = dispatch_legs_.size() - 1;
+        const std::size_t home = combine_legs_.size() - 1;
+        const auto flights = executor_->use_flights(out + home + 2);
+        const auto take = [&](auto& flight, const std::vector<std::size_t>& legs, std::size_t leg,
+                              std::span<const Weight> of_rows) {
+            flight.arrive(legs[leg]);
+            flight.post(legs[leg + 1], of_rows);
+        };
+        const std::span<const Weight> unweighted;
+        for (std::size_t tick = 0; tick < chunks_.size() + out + home + 1; ++tick) {
+            for (std::size_t leg = 0; leg <= out && leg <= tick; ++leg) {
+                const std::size_t c = tick - leg;
+                if (c >= chunks_.size()) continue;
+                const plan_chunk& chunk = chunks_[c];
+                auto& flight = flights[c % (out + 1)];
+                if (leg == 0)
+                    flight.begin(executor_->backend(), executor_->kernels_, chunk.plan.dispatch,
+                                 slice(from, chunk.first_token, chunk.plan.token_count), false);
+                if (leg < out)
+                    take(flight, dispatch_legs_, leg, unweighted);
+                else
+                    flight.deliver(unweighted, slice(arriving, c));
+            }
+            for (std::size_t leg = 0; leg <= home && leg + out < tick; ++leg) {
+                const std::size_t c = tick - out - 1 - leg;
+                if (c >= chunks_.size()) continue;
+                const plan_chunk& chunk = chunks_[c];
+                auto& flight = flights[out + 1 + c % (home + 1)];
+                if (leg == 0)
+                    flight.begin(executor_->backend(), executor_->kernels_, chunk.plan.combine,
+                                 slice(leaving, c), !weights.empty());
+                if (leg < home)
+                    take(flight, combine_legs_, leg, slice(weights, c));
+                else
+                    flight.deliver(slice(weights, c),
+                                   slice(to, chunk.first_token, chunk.plan.token_count));
+            }
+            if (tick >= out && tick - out < chunks_.size()) compute(tick - out);
+        }
+    }
+
+    Executor* executor_;
+    exchange_plan whole_;
+    std::vector<plan_chunk> chunks_;
+    std::vector<std::size_t> first_row_;  // [chunks + 1]
+    std::vector<std::size_t> dispatch_legs_;  // [legs + 1]: where each starts among the phases
+    std::vector<std::size_t> combine_legs_;
+};
+
+}  // namespace locmoe
