@@ -1,10 +1,10 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "exec/executor_laws.hpp"
@@ -22,17 +22,11 @@ template <class E>
 std::vector<E> rough_numbers(random_cases::generator& g, std::size_t count) {
     std::vector<E> all;
     for (std::size_t i = 0; i < count; ++i) {
-        if constexpr (std::is_integral_v<E>)
-            all.push_back(static_cast<E>(g.up_to(1000)) - 500);
+        const float v = g.chance(0.3) ? -0.0f : static_cast<float>(g.up_to(1 << 20)) / 1023 - 500;
+        if constexpr (std::is_arithmetic_v<E>)
+            all.push_back(static_cast<E>(v));
         else
-            all.push_back(executor_laws::number<E>(0));
-        if constexpr (!std::is_integral_v<E>) {
-            const float v = g.chance(0.3) ? -0.0f : static_cast<float>(g.up_to(1 << 20)) / 1023 - 500;
-            if constexpr (std::is_floating_point_v<E>)
-                all.back() = static_cast<E>(v);
-            else
-                all.back() = E(v);
-        }
+            all.push_back(E(v));
     }
     return all;
 }
@@ -169,6 +163,133 @@ void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
                                                         chunks);
             gives_the_bits_without_chunks<std::int32_t>(backend, direct{}, seed + 5, chunks);
         }
+}
+
+/// Three tokens a rank, all to expert 0.
+struct small_job {
+    topology nodes;
+    expert_placement placement;
+    assignment assigned;
+    std::size_t tokens = 3;
+
+    explicit small_job(std::size_t ranks)
+        : nodes(topology::uniform(ranks, 1)), placement(expert_placement::blocked(ranks, ranks)) {
+        routing decided;
+        decided.token_count = tokens;
+        decided.choice_count = 1;
+        decided.expert_count = ranks;
+        decided.chosen.assign(tokens, 0);
+        decided.weights.assign(tokens, 1.0f);
+        assigned = assign(decided);
+    }
+};
+
+/// One rank's wrong argument or chunk number fails on all ranks, before anything is sent.
+template <class Backend>
+void bad_input_fails_on_all_ranks(Backend& backend) {
+    const std::size_t ranks = backend.rank_count();
+    const bool wrong_here = static_cast<std::size_t>(backend.rank()) == ranks - 1;
+    const small_job job(ranks);
+    executor ex(backend, job.nodes, job.placement);
+    const exchange_plan plan = ex.plan(job.assigned, direct{});
+    const auto fails = [&](auto&& call, const char* words) {
+        std::string what;
+        bool right_kind = false;
+        try {
+            call();
+        } catch (const argument_error& e) {
+            what = e.what();
+            right_kind = wrong_here;
+        } catch (const backend_error& e) {
+            what = e.what();
+            right_kind = !wrong_here;
+        }
+        expect(right_kind && what.find(words) != std::string::npos,
+               detail::concat("a pipeline fails alike on every rank: wanted '", words, "', got '",
+                              what, "'"),
+               backend.rank());
+    };
+    for (const std::size_t odd : {0u, 3u}) {
+        if (ranks == 1 && odd != 0) continue;
+        std::string what;
+        try {
+            ex.pipeline(plan, wrong_here ? odd : 2);
+        } catch (const error& e) {
+            what = e.what();
+        }
+        expect(what.find("chunks") != std::string::npos,
+               "no chunks, or other numbers of them, are refused on every rank", backend.rank());
+    }
+
+    auto pipe = ex.pipeline(plan, 2);
+    const std::size_t rows = plan.expert_row_count();
+    const auto untouched = [&](const auto&...) {
+        expect(false, "no expert is called", backend.rank());
+    };
+    std::vector<float> x(job.tokens * width), y(x), in(rows * width), out(in), none;
+    std::vector<float> weights(rows, 1.0f);
+    std::vector<double> wide(job.tokens * width);
+    const auto forward = [&](std::vector<float>& tokens, auto& results,
+                             const std::vector<float>& w) {
+        pipe.forward(as_matrix(tokens, width), as_matrix(in, width), untouched,
+                     as_matrix(out, width), w, as_matrix(results, width));
+    };
+    std::vector<float> few(wrong_here ? width : job.tokens * width);
+    fails([&] { forward(few, y, weights); }, "tokens on rank");
+    fails([&] { wrong_here ? forward(x, wide, weights) : forward(x, y, weights); },
+          "results on rank");
+    std::vector<float> more(wrong_here ? rows + 1 : rows, 1.0f);
+    fails([&] { forward(x, y, more); }, "row_weights on rank");
+    std::vector<float> gw(job.tokens + (wrong_here ? 1 : 0));
+    fails(
+        [&] {
+            pipe.backward(as_matrix(x, width), as_matrix(out, width), weights, as_matrix(in, width),
+                          untouched, as_matrix(out, width), as_matrix(y, width), gw);
+        },
+        "grad_weights on rank");
+
+    pipe.forward(
+        as_matrix(x, width), as_matrix(in, width), [](const auto&...) {}, as_matrix(out, width),
+        weights, as_matrix(y, width));
+}
+
+/// The rank whose expert throws gets its exception, after the exchange; no rank waits for it.
+template <class Backend>
+void a_failing_expert_strands_nobody(Backend& backend) {
+    struct out_of_memory {};
+    const small_job job(backend.rank_count());
+    executor ex(backend, job.nodes, job.placement);
+    auto pipe = ex.pipeline(ex.plan(job.assigned, node_aggregated{}), 3);
+    const std::size_t rows = pipe.whole().expert_row_count();
+    std::vector<float> x(job.tokens * width, 1.0f), y(x), gw(job.tokens), weights(rows, 2.0f);
+    for (const bool back : {false, true}) {
+        std::vector<float> in(rows * width), out(rows * width, 3.0f), gin(out);
+        std::size_t called = 0;
+        bool thrown = false;
+        const auto expert = [&](const pipeline_chunk& chunk, const auto&, const auto&) {
+            ++called;
+            if (backend.rank() == 0 && chunk.number == 1) throw out_of_memory{};
+        };
+        try {
+            if (back)
+                pipe.backward(as_matrix(x, width), as_matrix(out, width), weights,
+                              as_matrix(in, width), expert, as_matrix(gin, width),
+                              as_matrix(y, width), gw);
+            else
+                pipe.forward(as_matrix(x, width), as_matrix(in, width), expert,
+                             as_matrix(out, width), weights, as_matrix(y, width));
+        } catch (const out_of_memory&) {
+            thrown = true;
+        }
+        expect(thrown == (backend.rank() == 0) && called == (thrown ? 2u : 3u),
+               "only the rank whose expert failed hears of it, and calls it no more",
+               backend.rank());
+        for (const float v : y)
+            expect(v == (back ? 3.0f : 6.0f), "the rows travel all the same", backend.rank());
+        if (back)
+            for (const float v : gw)
+                expect(v == 3.0f * width, "and the gradients of weights", backend.rank());
+    }
 }
 
 }  // namespace pipeline_laws

@@ -248,41 +248,48 @@ class pipeline {
         const std::size_t out = dispatch_legs_.size() - 1;
         const std::size_t home = combine_legs_.size() - 1;
         const auto flights = executor_->use_flights(out + home + 2);
-        const auto take = [&](auto& flight, const std::vector<std::size_t>& legs, std::size_t leg,
-                              std::span<const Weight> of_rows) {
-            flight.arrive(legs[leg]);
-            flight.post(legs[leg + 1], of_rows);
+        const auto outbound = [&](std::size_t c) -> auto& { return flights[c % (out + 1)]; };
+        const auto inbound = [&](std::size_t c) -> auto& {
+            return flights[out + 1 + c % (home + 1)];
         };
         const std::span<const Weight> unweighted;
-        for (std::size_t tick = 0; tick < chunks_.size() + out + home + 1; ++tick) {
-            for (std::size_t leg = 0; leg <= out && leg <= tick; ++leg) {
-                const std::size_t c = tick - leg;
-                if (c >= chunks_.size()) continue;
+        for (std::size_t tick = 0; tick <= chunks_.size() + out + home; ++tick) {
+            // The work of the chunks at step `first` + leg, for legs up to `last`, the last one first.
+            const auto at_legs = [&](std::size_t first, std::size_t last, auto&& work) {
+                for (std::size_t leg = last + 1; leg-- > 0;)
+                    if (first + leg <= tick && tick - first - leg < chunks_.size())
+                        work(leg, tick - first - leg);
+            };
+            at_legs(0, out, [&](std::size_t leg, std::size_t c) {
+                if (leg > 0) outbound(c).arrive(dispatch_legs_[leg]);
+            });
+            at_legs(0, out, [&](std::size_t leg, std::size_t c) {
                 const plan_chunk& chunk = chunks_[c];
-                auto& flight = flights[c % (out + 1)];
                 if (leg == 0)
-                    flight.begin(executor_->backend(), executor_->kernels_, chunk.plan.dispatch,
-                                 slice(from, chunk.first_token, chunk.plan.token_count), false);
-                if (leg < out)
-                    take(flight, dispatch_legs_, leg, unweighted);
-                else
-                    flight.deliver(unweighted, slice(arriving, c));
-            }
-            for (std::size_t leg = 0; leg <= home && leg + out < tick; ++leg) {
-                const std::size_t c = tick - out - 1 - leg;
-                if (c >= chunks_.size()) continue;
+                    outbound(c).begin(
+                        executor_->backend(), executor_->kernels_, chunk.plan.dispatch,
+                        slice(from, chunk.first_token, chunk.plan.token_count), false);
+                if (leg < out) outbound(c).post(dispatch_legs_[leg + 1], unweighted);
+            });
+            at_legs(out + 1, home, [&](std::size_t leg, std::size_t c) {
+                if (leg > 0) inbound(c).arrive(combine_legs_[leg]);
+            });
+            at_legs(out + 1, home, [&](std::size_t leg, std::size_t c) {
+                if (leg == 0)
+                    inbound(c).begin(executor_->backend(), executor_->kernels_,
+                                     chunks_[c].plan.combine, slice(leaving, c), !weights.empty());
+                if (leg < home) inbound(c).post(combine_legs_[leg + 1], slice(weights, c));
+            });
+            // Rows are made of what has come in when all messages of the tick are on their way.
+            at_legs(out, 0, [&](std::size_t, std::size_t c) {
+                outbound(c).deliver(unweighted, slice(arriving, c));
+            });
+            at_legs(out + 1 + home, 0, [&](std::size_t, std::size_t c) {
                 const plan_chunk& chunk = chunks_[c];
-                auto& flight = flights[out + 1 + c % (home + 1)];
-                if (leg == 0)
-                    flight.begin(executor_->backend(), executor_->kernels_, chunk.plan.combine,
-                                 slice(leaving, c), !weights.empty());
-                if (leg < home)
-                    take(flight, combine_legs_, leg, slice(weights, c));
-                else
-                    flight.deliver(slice(weights, c),
+                inbound(c).deliver(slice(weights, c),
                                    slice(to, chunk.first_token, chunk.plan.token_count));
-            }
-            if (tick >= out && tick - out < chunks_.size()) compute(tick - out);
+            });
+            at_legs(out, 0, [&](std::size_t, std::size_t c) { compute(c); });
         }
     }
 
