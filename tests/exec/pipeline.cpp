@@ -21,6 +21,12 @@ TEST_CASE("a pipeline gives the bits of the exchange without chunks", "[exec]") 
         }));
 }
 
+TEST_CASE("zeros keep their signs in a pipeline", "[exec]") {
+    REQUIRE_NOTHROW(run_in_process(5, [&](in_process_backend& backend) {
+        pipeline_laws::zeros_keep_their_signs(backend, 60);
+    }));
+}
+
 TEST_CASE("a pipeline over a simulated cluster gives the bits of the exchange without chunks",
           "[exec][simulated]") {
     for (const std::size_t ranks : {2u, 5u})
