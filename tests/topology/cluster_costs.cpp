@@ -41,6 +41,18 @@ TEST_CASE("a rank's bandwidths and packing may be unlimited, latencies nothing",
     CHECK(refusal(costs) == "");
 }
 
+TEST_CASE("eta is 1 up to the free number and falls from there", "[topology]") {
+    inter_node_costs costs;
+    CHECK(costs.eta(1000) == 1);
+    costs.fan_in_loss = 0.1;
+    CHECK(costs.eta(0) == 1);
+    CHECK(costs.eta(1) == 1);
+    CHECK(costs.eta(2) == 1 / 1.1);
+    costs.fan_in_free = 4;
+    CHECK(costs.eta(4) == 1);
+    CHECK(costs.eta(14) == 0.5);
+}
+
 TEST_CASE("every field that makes no sense is refused by its name", "[topology]") {
     cluster_costs sound;
     sound.leaves = leaf_switches{};
@@ -87,6 +99,16 @@ TEST_CASE("every field that makes no sense is refused by its name", "[topology]"
                 CHECK(words.find(std::string("cluster_costs: ") + f.name + ":") !=
                       std::string::npos);
         }
+    for (const double value : {-0.1, not_a_number, infinity}) {
+        cluster_costs costs = sound;
+        costs.inter_node.fan_in_loss = value;
+        CHECK(refusal(costs).find("cluster_costs: inter_node.fan_in_loss:") != std::string::npos);
+    }
+    for (const double value : {0.9, not_a_number}) {
+        cluster_costs costs = sound;
+        costs.inter_node.fan_in_free = value;
+        CHECK(refusal(costs).find("cluster_costs: inter_node.fan_in_free:") != std::string::npos);
+    }
     cluster_costs costs = sound;
     costs.leaves->nodes = 0;
     CHECK(refusal(costs) == "locmoe: cluster_costs: leaves.nodes: expected at least one, got none");

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <set>
 #include <vector>
 
 #include "catch.hpp"
@@ -108,7 +109,14 @@ class slow_network {
         for (node_id n = 0; n < static_cast<node_id>(nodes_.node_count()); ++n) {
             gather(costs_.inter_node.nic_bandwidth,
                    [&](const posted& m) { return !inside(m) && nodes_.node_of(m.from) == n; });
-            gather(costs_.inter_node.nic_bandwidth,
+            std::set<node_id> senders;
+            for (std::size_t m = 0; m < messages.size(); ++m)
+                if (flows[m] && nodes_.node_of(messages[m].to) == n)
+                    senders.insert(nodes_.node_of(messages[m].from));
+            senders.erase(n);
+            const double over = static_cast<double>(senders.size()) - costs_.inter_node.fan_in_free;
+            const double eta = over <= 0 ? 1 : 1 / (1 + costs_.inter_node.fan_in_loss * over);
+            gather(eta * costs_.inter_node.nic_bandwidth,
                    [&](const posted& m) { return !inside(m) && nodes_.node_of(m.to) == n; });
         }
         for (std::size_t l = 0; costs_.leaves && l < nodes_.node_count(); ++l) {
@@ -180,8 +188,12 @@ TEST_CASE("messages share links as max-min fairness by definition says", "[topol
     for (std::uint32_t seed = 0; seed < 400; ++seed) {
         random_cases::generator g(seed);
         const topology nodes = random_cases::any_topology(g, 2 + g.up_to(7));
-        const cluster_costs costs = any_costs(g);
+        cluster_costs costs = any_costs(g);
         const auto messages = any_messages(g, nodes.rank_count());
+        if (g.chance(0.5)) {
+            costs.inter_node.fan_in_loss = g.chance(0.5) ? 0.05 : 0.7;
+            costs.inter_node.fan_in_free = g.chance(0.5) ? 1 : 2.5;
+        }
         const auto fast = run(messages, nodes, costs, 0);
         const auto slow = slow_network(nodes, costs).run(messages);
         CAPTURE(seed);
@@ -217,6 +229,31 @@ TEST_CASE("a coarse resolution comes out late by about its size, and overloads n
         for (const double bytes : out)
             REQUIRE(last(coarse) >= first + bytes / costs.inter_node.nic_bandwidth);
     }
+}
+
+TEST_CASE("a card loses with the nodes that send to it at once, not with their messages",
+          "[topology]") {
+    const topology nodes = topology::uniform(5, 2);
+    cluster_costs costs;
+    costs.inter_node.latency = 0;
+    costs.inter_node.fan_in_loss = 0.25;
+    const auto seconds = [&](std::vector<rank_id> senders) {
+        std::vector<posted> messages;
+        for (const rank_id from : senders) messages.push_back({0, from, 0, 12.5e9});
+        return run(messages, nodes, costs, 0)[0] / static_cast<double>(senders.size());
+    };
+    CHECK(seconds({2}) == Approx(1));
+    CHECK(seconds({2, 3}) == Approx(1));  // one node
+    CHECK(seconds({2, 4}) == Approx(1.25));
+    CHECK(seconds({2, 3, 4, 5, 6}) == Approx(1.5));
+    CHECK(seconds({2, 4, 6, 8}) == Approx(1.75));
+    costs.inter_node.fan_in_free = 3;
+    CHECK(seconds({2, 4, 6}) == Approx(1));
+    CHECK(seconds({2, 4, 6, 8}) == Approx(1.25));
+    costs.inter_node.rank_bandwidth = 5e9;  // a card that ranks cannot fill loses all the same
+    costs.inter_node.fan_in_free = 1;
+    costs.inter_node.fan_in_loss = 10;
+    CHECK(seconds({2, 4}) == Approx(11));
 }
 
 TEST_CASE("a card that is busy neither idles nor overruns, at any resolution", "[topology]") {

@@ -230,7 +230,7 @@ class exchange_simulation {
 /// (detail/fluid_network.hpp). A rank takes in one message each `overhead`. So a single message
 /// takes latency + overhead + bytes / bandwidth.
 ///
-/// Left out: fan-in losses, the packing's share of a node's memory, all metadata.
+/// Left out: the packing's share of a node's memory, all metadata.
 /// Throws argument_error for costs or plans that do not fit, plan_error where a send has no
 /// receive.
 inline simulated_exchange simulate(std::span<const exchange_plan> plans,

@@ -24,6 +24,16 @@ struct inter_node_costs {
     double overhead = 1e-6;          ///< gamma
     double rank_bandwidth = 12.5e9;  ///< B_inj: what one rank can use of the card; infinity: all
     double nic_bandwidth = 12.5e9;   ///< B_nic: a node's out and in, each
+    double fan_in_loss = 0;          ///< see eta; 0: none
+    double fan_in_free = 1;          ///< as many nodes send to one without loss
+
+    /// What is left of a card's bandwidth while messages of f other nodes come in:
+    /// 1 / (1 + fan_in_loss max(0, f - fan_in_free)). Counts nodes, since one node's messages
+    /// together are no faster than its card. Smooth: it has no point of collapse.
+    double eta(std::size_t f) const {
+        const double over = static_cast<double>(f) - fan_in_free;
+        return over > 0 ? 1 / (1 + fan_in_loss * over) : 1;
+    }
 };
 
 /// Nodes 0 to m - 1 on leaf switch 0, m to 2 m - 1 on leaf switch 1, ... The spine above is ideal.
@@ -44,7 +54,8 @@ struct cluster_costs {
 };
 
 /// Throws argument_error, with the field's name, unless latencies and overheads are finite and not
-/// negative, bandwidths positive, the card's and a message's finite, and a leaf has a node.
+/// negative, bandwidths positive, the card's and a message's finite, the fan-in's loss finite and
+/// not negative, its free number at least 1, and a leaf has a node.
 inline void check_costs(const cluster_costs& costs) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     const auto seconds = [&](std::string_view field, double value) {
@@ -67,6 +78,13 @@ inline void check_costs(const cluster_costs& costs) {
     seconds("inter_node.overhead", costs.inter_node.overhead);
     bandwidth("inter_node.rank_bandwidth", costs.inter_node.rank_bandwidth, true);
     bandwidth("inter_node.nic_bandwidth", costs.inter_node.nic_bandwidth, false);
+    const inter_node_costs& between = costs.inter_node;
+    if (!(between.fan_in_loss >= 0 && between.fan_in_loss < infinity))
+        detail::throw_argument("cluster_costs", "inter_node.fan_in_loss", "0 or more, finite",
+                               detail::concat(between.fan_in_loss));
+    if (!(between.fan_in_free >= 1))
+        detail::throw_argument("cluster_costs", "inter_node.fan_in_free", "1 or more nodes",
+                               detail::concat(between.fan_in_free));
     bandwidth("pack_bandwidth", costs.pack_bandwidth, true);
     if (!costs.leaves) return;
     if (costs.leaves->nodes == 0)

@@ -18,7 +18,8 @@ namespace locmoe::detail {
 /// it on the links that it crosses (a rank's out and in on its tier, a node's card out and in, leaf
 /// uplinks), the rates being worked out anew whenever a message begins or ends. It is what
 /// SimGrid's flow-level model does (Casanova et al., "Versatile, scalable, and accurate
-/// simulation", JPDC 2014).
+/// simulation", JPDC 2014). A card that takes in messages of several nodes has eta of its bandwidth
+/// (inter_node_costs), by the nodes that have messages under way to it.
 ///
 /// Messages that cross the same links have the same rate, so they are kept as one group, of which
 /// the message with the fewest bytes left ends next: the work is by groups, not by messages.
@@ -51,6 +52,7 @@ class fluid_network {
         nic_in_ = add(nodes.node_count(), costs.inter_node.nic_bandwidth);
         leaf_up_ = add(leaves, costs.leaves ? costs.leaves->uplink_bandwidth : infinity);
         leaf_down_ = add(leaves, costs.leaves ? costs.leaves->uplink_bandwidth : infinity);
+        if (costs.inter_node.fan_in_loss > 0) counted_for_.assign(nodes.node_count(), 0);
     }
 
     /// Both sides of a message are ready at `time`, which is no earlier than any arrival given out.
@@ -108,6 +110,7 @@ class fluid_network {
     struct group {
         std::uint32_t links[6] = {};
         std::uint32_t link_count = 0;
+        std::size_t from = 0;    // node
         double most = infinity;  // a single message's own limit
         double bandwidth = 0;    // of all messages together
         double rate = 0;         // of each
@@ -169,6 +172,7 @@ class fluid_network {
         const auto [place, is_new] = group_by_key_.try_emplace(key, groups_.size());
         if (is_new) {
             group& g = groups_.emplace_back();
+            g.from = out;
             const auto cross = [&](std::size_t l) {
                 g.links[g.link_count++] = static_cast<std::uint32_t>(l);
             };
@@ -177,9 +181,10 @@ class fluid_network {
                 cross((inside ? intra_in_ : rank_in_) + t);
             }
             const auto card_binds = [&](node_id node) {
-                return !by_rank || static_cast<double>(nodes_.ranks_of(node).size()) *
-                                           costs_.inter_node.rank_bandwidth >
-                                       costs_.inter_node.nic_bandwidth;
+                return !by_rank || costs_.inter_node.fan_in_loss > 0 ||
+                       static_cast<double>(nodes_.ranks_of(node).size()) *
+                               costs_.inter_node.rank_bandwidth >
+                           costs_.inter_node.nic_bandwidth;
             };
             if (inside) {
                 g.most = costs_.intra_node.message_bandwidth;
@@ -317,6 +322,9 @@ class fluid_network {
                 l.weight += static_cast<double>(g.marks.size());
             }
         }
+        if (!counted_for_.empty())
+            for (const std::size_t l : used_)
+                if (l >= nic_in_ && l < leaf_up_) links_[l].left *= fan_in_share(l);
         std::priority_queue<share> shares;
         for (const std::size_t l : used_) shares.push({links_[l].left / links_[l].weight, l});
         while (!shares.empty()) {
@@ -346,6 +354,17 @@ class fluid_network {
         used_.clear();
     }
 
+    double fan_in_share(std::size_t card) {
+        std::size_t senders = 0;
+        ++counts_;
+        for (const std::size_t number : links_[card].groups) {
+            std::size_t& last = counted_for_[groups_[number].from];
+            senders += last != counts_;
+            last = counts_;
+        }
+        return costs_.inter_node.eta(senders);
+    }
+
     const topology& nodes_;
     const cluster_costs& costs_;
     double resolution_;
@@ -358,6 +377,8 @@ class fluid_network {
     std::priority_queue<beginning> beginnings_;
     std::priority_queue<ending> endings_;
     std::vector<beginning> joining_;  // the first of their groups, without a rate yet
+    std::vector<std::size_t> counted_for_;  // by node, in which count it was met; empty: no loss
+    std::size_t counts_ = 0;
     std::size_t started_ = 0;
     std::size_t flowing_ = 0;
     bool changed_ = false;  // a message began or ended since the last rating
