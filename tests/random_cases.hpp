@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
+#include "locmoe/plan/message_order.hpp"
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
@@ -78,6 +79,17 @@ inline locmoe::routing any_routing(generator& g, std::size_t experts, std::size_
         r.weights.push_back(static_cast<float>(1 + g.up_to(15)) / 16.0f);
     }
     return r;
+}
+
+/// The other nodes in any order, which need not fit that of any other node.
+inline locmoe::message_order any_order(generator& g, const locmoe::topology& nodes,
+                                       locmoe::node_id node, std::size_t window) {
+    auto order = locmoe::rotated_order(nodes, node, window);
+    order.name = "random";
+    order.window_bytes = 0;
+    for (auto* list : {&order.to, &order.from})
+        for (auto& n : *list) std::swap(n, (*list)[g.up_to(list->size() - 1)]);
+    return order;
 }
 
 inline job job_on(std::size_t ranks, std::uint32_t seed, std::size_t max_tokens = 12) {

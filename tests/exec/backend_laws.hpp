@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "locmoe/core/error.hpp"
@@ -49,12 +50,18 @@ inline std::vector<std::size_t> random_pattern(random_numbers& random, std::size
     return bytes;
 }
 
-/// One rank's buffers of one random transfer.
+/// One rank's buffers of one random transfer. With a window, its receives are paced but for those
+/// of every third rank, and all of its blocks are in an order that this rank draws by itself.
 template <class Backend>
 class random_transfer {
   public:
-    random_transfer(Backend& backend, std::vector<std::size_t> pattern, std::size_t number)
-        : backend_(backend), pattern_(std::move(pattern)), number_(number), under_way_(post()) {}
+    random_transfer(Backend& backend, std::vector<std::size_t> pattern, std::size_t number,
+                    std::size_t window = 0)
+        : backend_(backend),
+          pattern_(std::move(pattern)),
+          number_(number),
+          window_(window),
+          under_way_(post()) {}
 
     void finish() {
         backend_.wait(under_way_);
@@ -77,6 +84,7 @@ class random_transfer {
         in_.resize(ranks);
         std::vector<locmoe::send_block> sends;
         std::vector<locmoe::receive_block> receives;
+        std::vector<locmoe::receive_block> paced;
         for (std::size_t other = 0; other < ranks; ++other) {
             const auto peer = static_cast<locmoe::rank_id>(other);
             out_[other].resize(pattern_[me * ranks + other]);
@@ -86,14 +94,24 @@ class random_transfer {
             if (!out_[other].empty())
                 sends.push_back({peer, out_[other].data(), out_[other].size()});
             if (!in_[other].empty())
-                receives.push_back({peer, in_[other].data(), in_[other].size()});
+                (window_ > 0 && other % 3 != 2 ? paced : receives)
+                    .push_back({peer, in_[other].data(), in_[other].size()});
         }
-        return backend_.start(sends, receives);
+        if (window_ == 0) return backend_.start(sends, receives);
+        random_numbers own(mixed(number_, me, 7, 7));
+        const auto shuffle = [&](auto& blocks) {
+            for (auto& block : blocks) std::swap(block, blocks[draw(own, blocks.size())]);
+        };
+        shuffle(sends);
+        shuffle(receives);
+        shuffle(paced);
+        return backend_.start(sends, receives, paced, window_);
     }
 
     Backend& backend_;
     std::vector<std::size_t> pattern_;
     std::size_t number_;
+    std::size_t window_;
     std::vector<std::vector<std::byte>> out_;
     std::vector<std::vector<std::byte>> in_;
     typename Backend::transfer under_way_;
@@ -115,6 +133,28 @@ void transfers_arrive(Backend& backend, unsigned seed) {
                 backend, random_pattern(random, backend.rank_count(), density, largest), number++);
         for (auto& flight : flights)
             flight.finish();
+    }
+}
+
+/// Any window and any order of any rank: nothing is mixed up, and nobody waits for ever. Transfers
+/// with a window and without are under way together; large and small blocks too.
+template <class Backend>
+void windows_let_all_arrive(Backend& backend, unsigned seed) {
+    random_numbers random(seed);
+    std::size_t number = 1'000;
+    for (std::size_t round = 0; round < 40; ++round) {
+        std::vector<random_transfer<Backend>> flights;
+        flights.reserve(3);
+        const std::size_t several = 1 + draw(random, 3);
+        const std::size_t density = 4 + draw(random, 5);
+        const std::size_t largest = round % 4 == 3 ? 200'000 : 3'000;
+        for (std::size_t f = 0; f < several; ++f) {
+            const std::size_t window = draw(random, 4);
+            flights.emplace_back(
+                backend, random_pattern(random, backend.rank_count(), density, largest), number++,
+                window);
+        }
+        for (auto& flight : flights) flight.finish();
     }
 }
 
@@ -242,6 +282,7 @@ template <class Backend>
 void all(Backend& backend, unsigned seed) {
     static_assert(locmoe::exchange_backend<Backend>);
     transfers_arrive(backend, seed);
+    windows_let_all_arrive(backend, seed + 5);
     messages_arrive(backend, seed + 1);
     counts_add_up(backend, seed + 2);
     ranks_agree(backend);

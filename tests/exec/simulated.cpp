@@ -136,10 +136,17 @@ TEST_CASE("the executor takes as long as simulate says of its plan", "[exec][sim
         costs.pack_bandwidth = 20e9;
         if (seed % 2 == 0) costs.inter_node.rank_bandwidth = 5e9;
         if (seed % 3 == 0) costs.leaves = leaf_switches{2, 10e9};
+        if (seed % 5 == 0) costs.inter_node.fan_in_loss = 0.3;
         const bool aggregated = seed % 4 < 2;
-        const auto plans = aggregated
-                               ? plan_all(node_aggregated{}, job.nodes, job.placement, job.assigned)
-                               : plan_all(direct{}, job.nodes, job.placement, job.assigned);
+        auto plans = aggregated ? plan_all(node_aggregated{}, job.nodes, job.placement, job.assigned)
+                                : plan_all(direct{}, job.nodes, job.placement, job.assigned);
+        random_cases::generator g(seed);
+        const std::size_t window = g.up_to(3);
+        if (seed % 8 >= 3)
+            for (exchange_plan& plan : plans)
+                plan = ordered(plan, job.nodes,
+                               random_cases::any_order(g, job.nodes, job.nodes.node_of(plan.rank),
+                                                       window));
         constexpr std::size_t cols = 3000;
         std::vector<double> agreed(plans.size()), dispatched(agreed), combined(agreed);
         run_simulated(job.nodes, costs,

@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/message_order.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/plan_all.hpp"
 #include "random_cases.hpp"
@@ -28,7 +29,10 @@ std::vector<exchange_plan> busy_plans() {
             decided.chosen[i] = static_cast<expert_id>((i * 5 + i / 8) % 8);
         assigned.push_back(assign(decided));
     }
-    return plan_all(node_aggregated{}, nodes, placement, assigned);
+    auto plans = plan_all(node_aggregated{}, nodes, placement, assigned);
+    for (exchange_plan& p : plans)
+        p = ordered(p, nodes, rotated_order(nodes, nodes.node_of(p.rank), 1));
+    return plans;
 }
 
 }  // namespace
@@ -103,6 +107,9 @@ TEST_CASE("validate accepts sound plans and refuses each broken one", "[plan]") 
              auto& f = p[0].pair_combine.deliver.from;
              std::swap(f.front(), f.back());
          }},
+        {"an order of more messages than there are",
+         [](auto& p) { p[0].dispatch.phases[0].send_order.push_back(0); }},
+        {"a window on one rank alone", [](auto& p) { p[1].dispatch.phases[1].window = {}; }},
         {"expert rows that do not add up", [](auto& p) { ++p[2].expert_first.back(); }},
         {"an expert on two ranks", [](auto& p) { p[2].experts[0] = p[1].experts[0]; }},
     };
@@ -119,4 +126,21 @@ TEST_CASE("a plan's error says the rank, the flow and what is wrong", "[plan]") 
     plans[1].dispatch.phases[0].sends[0].peer = 1;
     CHECK_THROWS_WITH(validate(plans[1]),
                       Catch::Contains("plan of rank 1, dispatch: a message to itself"));
+}
+
+TEST_CASE("an order that lists a message twice is refused", "[plan]") {
+    const auto nodes = topology::uniform(3, 1);
+    routing decided;
+    decided.token_count = decided.expert_count = 3;
+    decided.choice_count = 1;
+    decided.chosen = {0, 1, 2};
+    decided.weights.assign(3, 1.0f);
+    const std::vector<assignment> assigned(3, assign(decided));
+    auto plan = plan_all(direct{}, nodes, expert_placement::blocked(3, 3), assigned)[0];
+    plan = ordered(plan, nodes, rotated_order(nodes, 0));
+    REQUIRE_NOTHROW(validate(plan));
+    plan.combine.phases[0].receive_order = {1, 1};
+    CHECK_THROWS_WITH(validate(plan), Catch::Contains("combine: message 1 of 2 twice"));
+    plan.combine.phases[0].receive_order = {0, 2};
+    CHECK_THROWS_WITH(validate(plan), Catch::Contains("message 2 of 2"));
 }

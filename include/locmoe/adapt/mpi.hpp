@@ -123,15 +123,21 @@ class mpi_backend {
         transfer(transfer&& other) noexcept { *this = std::move(other); }
         transfer& operator=(transfer&& other) noexcept {
             std::swap(receives_, other.receives_);
+            std::swap(paced_, other.paced_);
+            std::swap(open_, other.open_);
+            std::swap(requests_, other.requests_);
+            std::swap(tag_, other.tag_);
             std::swap(sends_, other.sends_);
             return *this;
         }
         ~transfer() {
-            for (pending& receive : receives_)
-                if (receive.request != MPI_REQUEST_NULL) {
-                    MPI_Cancel(&receive.request);
-                    MPI_Request_free(&receive.request);
-                }
+            const auto give_up = [](MPI_Request& request) {
+                if (request == MPI_REQUEST_NULL) return;
+                MPI_Cancel(&request);
+                MPI_Request_free(&request);
+            };
+            for (pending& receive : receives_) give_up(receive.request);
+            for (MPI_Request& request : requests_) give_up(request);
             for (MPI_Request& request : sends_)
                 if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
         }
@@ -143,8 +149,17 @@ class mpi_backend {
             int from = 0;
             int bytes = 0;
         };
-        std::vector<pending> receives_;  // by block, each block's chunks in order
+        struct paced_chunk {
+            int from = 0;
+            int bytes = 0;
+            bool last = false;  // of its block
+        };
+        std::vector<pending> receives_;     // by block, each block's chunks in order
+        std::vector<receive_block> paced_;  // not posted yet, the next one at the back
+        std::vector<paced_chunk> open_;     // what requests_ stand for
+        std::vector<MPI_Request> requests_;
         std::vector<MPI_Request> sends_;
+        int tag_ = 0;
     };
 
     explicit mpi_backend(MPI_Comm communicator, mpi_options options = {})
@@ -164,25 +179,34 @@ class mpi_backend {
     /// What `start` has sent so far; the caller may clear it.
     sent_traffic& sent() noexcept { return sent_; }
 
-    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives) {
+    /// Transfers with a window have a tag of their own each: a receive may be posted after those of
+    /// later transfers.
+    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives,
+                   std::span<const receive_block> paced = {}, std::size_t window = 0) {
         detail::check_blocks(rank(), rank_count(), sends, receives);
+        detail::check_blocks(rank(), rank_count(), {}, paced);
         transfer started;
         started.receives_.reserve(receives.size());
         started.sends_.reserve(sends.size());
+        started.tag_ = window == 0 ? data_tag
+                                   : first_paced_tag + static_cast<int>(windows_++ % paced_tags);
         for (const receive_block& block : receives)
             for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
                 auto& chunk = started.receives_.emplace_back();
                 chunk.from = block.from;
                 chunk.bytes = bytes;
-                detail::check_mpi(MPI_Irecv(block.data + at, bytes, MPI_BYTE, block.from, data_tag,
-                                            comm_.get(), &chunk.request),
+                detail::check_mpi(MPI_Irecv(block.data + at, bytes, MPI_BYTE, block.from,
+                                            started.tag_, comm_.get(), &chunk.request),
                                   "MPI_Irecv");
             });
+        started.paced_.assign(paced.rbegin(), paced.rend());
+        for (std::size_t i = 0; i < paced.size() && (window == 0 || i < window); ++i)
+            post_paced(started, started.requests_.size());
         for (const send_block& block : sends) {
             for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
                 MPI_Request& request = started.sends_.emplace_back(MPI_REQUEST_NULL);
-                detail::check_mpi(MPI_Isend(block.data + at, bytes, MPI_BYTE, block.to, data_tag,
-                                            comm_.get(), &request),
+                detail::check_mpi(MPI_Isend(block.data + at, bytes, MPI_BYTE, block.to,
+                                            started.tag_, comm_.get(), &request),
                                   "MPI_Isend");
             });
             sent_.record(block.to, block.bytes);
@@ -195,18 +219,23 @@ class mpi_backend {
     /// written past its place by then (Open MPI), or end the job unless MPI_COMM_WORLD has
     /// MPI_ERRORS_RETURN (MPICH).
     void wait(transfer& started) {
-        for (auto& chunk : started.receives_) {
-            MPI_Status status;
-            const int code = MPI_Wait(&chunk.request, &status);
-            int kind = MPI_SUCCESS;
-            if (code != MPI_SUCCESS) MPI_Error_class(code, &kind);
-            if (kind == MPI_ERR_TRUNCATE) throw_wrong_size(chunk.from, chunk.bytes, code, "more");
-            detail::check_mpi(code, "MPI_Wait");
-            int got = 0;
-            detail::check_mpi(MPI_Get_count(&status, MPI_BYTE, &got), "MPI_Get_count");
-            if (got != chunk.bytes)
-                throw_wrong_size(chunk.from, chunk.bytes, 0, std::to_string(got));
+        MPI_Status status;
+        for (;;) {
+            int i = MPI_UNDEFINED;
+            const int code = MPI_Waitany(static_cast<int>(started.requests_.size()),
+                                         started.requests_.data(), &i, &status);
+            if (i == MPI_UNDEFINED) {
+                detail::check_mpi(code, "MPI_Waitany");
+                break;
+            }
+            const auto chunk = started.open_[static_cast<std::size_t>(i)];
+            check_chunk(code, "MPI_Waitany", status, chunk.from, chunk.bytes);
+            if (chunk.last && !started.paced_.empty())
+                post_paced(started, static_cast<std::size_t>(i));
         }
+        for (auto& chunk : started.receives_)
+            check_chunk(MPI_Wait(&chunk.request, &status), "MPI_Wait", status, chunk.from,
+                        chunk.bytes);
         started.receives_.clear();
         detail::check_mpi(MPI_Waitall(static_cast<int>(started.sends_.size()),
                                       started.sends_.data(), MPI_STATUSES_IGNORE),
@@ -292,6 +321,37 @@ class mpi_backend {
   private:
     static constexpr int data_tag = 0;
     static constexpr int message_tags[2] = {1, 2};
+    static constexpr int first_paced_tag = 3;
+    static constexpr unsigned paced_tags = 32'000;  // MPI has tags up to 32,767 at least
+
+    /// Posts the next paced block, its first chunk in the place of a request that has ended.
+    void post_paced(transfer& started, std::size_t place) {
+        const receive_block block = started.paced_.back();
+        started.paced_.pop_back();
+        for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
+            if (place == started.requests_.size()) {
+                started.requests_.push_back(MPI_REQUEST_NULL);
+                started.open_.emplace_back();
+            }
+            const bool last = static_cast<std::size_t>(bytes) < chunk_bytes_;
+            started.open_[place] = {block.from, bytes, last};
+            detail::check_mpi(MPI_Irecv(block.data + at, bytes, MPI_BYTE, block.from, started.tag_,
+                                        comm_.get(), &started.requests_[place]),
+                              "MPI_Irecv");
+            place = started.requests_.size();
+        });
+    }
+
+    void check_chunk(int code, const char* operation, const MPI_Status& status, int from,
+                     int expected) const {
+        int kind = MPI_SUCCESS;
+        if (code != MPI_SUCCESS) MPI_Error_class(code, &kind);
+        if (kind == MPI_ERR_TRUNCATE) throw_wrong_size(from, expected, code, "more");
+        detail::check_mpi(code, operation);
+        int got = 0;
+        detail::check_mpi(MPI_Get_count(&status, MPI_BYTE, &got), "MPI_Get_count");
+        if (got != expected) throw_wrong_size(from, expected, 0, std::to_string(got));
+    }
 
     /// Every block ends with a chunk below the limit, empty if need be: so a receiver that expects
     /// more than was sent meets a short chunk, and waits for none that never comes.
@@ -303,7 +363,8 @@ class mpi_backend {
         post(at, static_cast<int>(bytes - at));
     }
 
-    [[noreturn]] void throw_wrong_size(int from, int expected, int code, std::string_view got) {
+    [[noreturn]] void throw_wrong_size(int from, int expected, int code,
+                                       std::string_view got) const {
         throw backend_error("wait", code,
                             detail::concat("rank ", rank(), " expected ", expected,
                                            " bytes from rank ", from, ", got ", got));
@@ -330,6 +391,7 @@ class mpi_backend {
     detail::own_communicator comm_;
     std::size_t chunk_bytes_;
     unsigned exchanges_ = 0;
+    unsigned windows_ = 0;  // transfers with one so far
     sent_traffic sent_;
 };
 

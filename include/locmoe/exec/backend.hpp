@@ -39,7 +39,10 @@ struct count_scan {
 /// - `start` posts all blocks of one phase and returns at once; `wait` ends when all have arrived and
 ///   all have left. At most one block in each direction per pair of ranks and transfer, none to the
 ///   own rank, none empty. Several transfers may be under way; they match in the order of starting
-///   and are waited for in that order. A block of another size than its receiver expects is a
+///   and are waited for in that order. Receives that are `paced` are posted in their order, at most
+///   `window` at a time: the first at once, the next by `wait` when one has arrived. All sends are
+///   posted at once, so no order of receives can leave two ranks waiting for each other. A window
+///   is 0 on all ranks or on none; with 0, all receives are posted at once. A block of another size than its receiver expects is a
 ///   backend_error there; so the sizes must agree before, as a plan's do.
 /// - `exchange_messages` delivers messages whose receivers do not know of them; what comes back is
 ///   sorted by sender. A rank may send none and get none, and may send itself one.
@@ -52,12 +55,16 @@ struct count_scan {
 template <class Backend>
 concept exchange_backend =
     requires(Backend& backend, const Backend& fixed, std::span<const send_block> sends,
-             std::span<const receive_block> receives, typename Backend::transfer& transfer,
+             std::span<const receive_block> receives, std::size_t window,
+             typename Backend::transfer& transfer,
              std::vector<message> messages, std::span<const std::int64_t> counts,
              std::string_view failure) {
         { fixed.rank() } -> std::convertible_to<rank_id>;
         { fixed.rank_count() } -> std::convertible_to<std::size_t>;
         { backend.start(sends, receives) } -> std::same_as<typename Backend::transfer>;
+        {
+            backend.start(sends, receives, receives, window)
+        } -> std::same_as<typename Backend::transfer>;
         { backend.wait(transfer) } -> std::same_as<void>;
         { backend.exchange_messages(std::move(messages)) } -> std::same_as<std::vector<message>>;
         { backend.scan_counts(counts) } -> std::same_as<count_scan>;

@@ -226,14 +226,19 @@ class in_process_backend {
     /// What `start` has sent so far; the caller may clear it.
     sent_traffic& sent() noexcept { return sent_; }
 
-    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives) {
+    /// A window changes nothing: a receiver copies one block at a time anyhow.
+    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives,
+                   std::span<const receive_block> paced = {}, std::size_t /*window*/ = 0) {
         detail::check_blocks(rank_, rank_count(), sends, receives);
+        detail::check_blocks(rank_, rank_count(), {}, paced);
         transfer started;
         started.flight_ = std::make_unique<detail::in_process_flight>(job_, rank_);
         auto& flight = *started.flight_;
-        flight.receives.reserve(receives.size());
-        for (const receive_block& r : receives)
-            flight.receives.push_back({r.from, r.data, r.bytes, next_receive_[index(r.from)]++});
+        flight.receives.reserve(receives.size() + paced.size());
+        for (const auto blocks : {receives, paced})
+            for (const receive_block& r : blocks)
+                flight.receives.push_back(
+                    {r.from, r.data, r.bytes, next_receive_[index(r.from)]++});
         std::vector<detail::posted_send> posts;
         posts.reserve(sends.size());
         for (const send_block& s : sends) {

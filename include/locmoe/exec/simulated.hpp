@@ -72,17 +72,23 @@ class simulated_backend {
     /// What `start` has sent so far; the caller may clear it.
     sent_traffic& sent() noexcept { return sent_; }
 
-    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives) {
+    transfer start(std::span<const send_block> sends, std::span<const receive_block> receives,
+                   std::span<const receive_block> paced = {}, std::size_t window = 0) {
         detail::check_blocks(rank(), rank_count(), sends, receives);
+        detail::check_blocks(rank(), rank_count(), {}, paced);
         transfer started;
         started.flight_ = std::make_unique<detail::simulated_flight>(job_);
         auto* flight = started.flight_.get();
-        flight->open = sends.size() + receives.size();
+        flight->open = sends.size() + receives.size() + paced.size();
+        flight->room = window == 0 ? paced.size() : window;
+        for (const receive_block& r : paced)
+            flight->paced.push_back({r.from, next_receive_[index(r.from)]++, r.data, r.bytes});
         auto held = job_.lock();
         if (job_.broken()) throw_broken(held, "start");
         for (const receive_block& r : receives)
             job_.post_receive(r.from, rank(), next_receive_[index(r.from)]++, r.data, r.bytes,
                               flight);
+        job_.post_paced(seat_.now, rank(), flight);
         for (const send_block& s : sends) {
             seat_.now += job_.overhead(rank(), s.to);
             job_.post_send(rank(), s.to, next_send_[index(s.to)]++, s.data, s.bytes, flight);

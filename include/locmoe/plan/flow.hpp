@@ -43,6 +43,15 @@ struct row_sums {
     friend bool operator==(const row_sums&, const row_sums&) = default;
 };
 
+/// How many inter-node receives a rank holds open in a phase: the credits that it gives. A large
+/// message starts only once its receive is posted, so whoever has no credit yet holds back.
+struct receive_window {
+    std::size_t messages = 0;  ///< at least so many; 0: all at once
+    std::size_t bytes = 0;     ///< and so many that they come to this, by their mean
+
+    friend bool operator==(const receive_window&, const receive_window&) = default;
+};
+
 /// One exchange: make the rows to send, send each segment, receive into staging.
 struct phase {
     std::string name;
@@ -50,6 +59,30 @@ struct phase {
     std::vector<segment> sends;     ///< cut `pack` into messages, ascending in rows, no gap
     std::vector<segment> receives;  ///< fill this phase's piece of staging, ascending, no gap
     std::size_t needs = 0;          ///< packing may start once the phases before this one are in
+
+    std::vector<std::size_t> send_order;     ///< indices of sends as they are posted; empty: 0, 1, ..
+    std::vector<std::size_t> receive_order;  ///< of receives
+    receive_window window;  ///< has messages = 0 on all ranks or on none
+
+    const segment& nth_send(std::size_t i) const {
+        return sends[send_order.empty() ? i : send_order[i]];
+    }
+    const segment& nth_receive(std::size_t i) const {
+        return receives[receive_order.empty() ? i : receive_order[i]];
+    }
+
+    /// Inter-node receives that are open at a time with rows of `row_bytes` bytes; 0: all.
+    std::size_t open_receives(std::size_t row_bytes) const {
+        std::size_t messages = 0;
+        std::size_t bytes = 0;
+        for (const segment& s : receives)
+            if (s.tier == link_tier::inter_node) {
+                ++messages;
+                bytes += static_cast<std::size_t>(s.rows) * row_bytes;
+            }
+        const std::size_t enough = bytes == 0 ? 0 : (window.bytes * messages + bytes - 1) / bytes;
+        return window.messages == 0 || enough < window.messages ? window.messages : enough;
+    }
 
     friend bool operator==(const phase&, const phase&) = default;
 };

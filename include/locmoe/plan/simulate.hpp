@@ -79,11 +79,8 @@ class exchange_simulation {
 
         simulated_exchange result;
         for (state& rank : ranks_) {
-            LOCMOE_ASSERT(rank.next == rank.times.size());
-            double now = rank.now;
-            for (const phase_times& p : rank.times)
-                if (p.done > now) now = p.done;
-            now += pack_seconds(rank.moved->deliver);
+            LOCMOE_ASSERT(rank.arrived == rank.times.size());
+            const double now = rank.now + pack_seconds(rank.moved->deliver);
             result.phases.push_back(std::move(rank.times));
             result.finished.push_back(now);
             if (now > result.seconds) result.seconds = now;
@@ -100,12 +97,16 @@ class exchange_simulation {
         link_tier tier = link_tier::self;
         double ready = 0;  // the later of the sides that are ready
         std::size_t sides = 0;
+        bool paced = false;  // its receive takes a place in the window
     };
 
     struct messages_of_phase {
-        std::vector<std::size_t> out;  // in the order of the plan's sends
-        std::vector<std::size_t> in;   // by sender
-        std::size_t open = 0;          // sides that have not ended
+        std::vector<std::size_t> out;    // in the order of the plan's sends
+        std::vector<std::size_t> in;     // by sender; those without a window
+        std::vector<std::size_t> paced;  // in the order of the plan's receives
+        std::size_t next = 0;            // of paced, to post
+        std::size_t room = 0;            // in the window
+        std::size_t open = 0;            // sides that have not ended
     };
 
     struct state {
@@ -113,6 +114,7 @@ class exchange_simulation {
         std::vector<messages_of_phase> phases;
         std::vector<phase_times> times;
         std::size_t next = 0;                                       // phase to post
+        std::size_t arrived = 0;                                    // phases waited for
         double now = 0;                                             // the rank is busy until then
         double took_in = -std::numeric_limits<double>::infinity();  // the last message
     };
@@ -130,14 +132,15 @@ class exchange_simulation {
     void list_messages() {
         for (std::size_t r = 0; r < ranks_.size(); ++r)
             for (std::size_t p = 0; p < ranks_[r].phases.size(); ++p)
-                for (const segment& s : ranks_[r].moved->phases[p].sends) {
+                for (std::size_t i = 0; i < ranks_[r].moved->phases[p].sends.size(); ++i) {
+                    const segment& s = ranks_[r].moved->phases[p].nth_send(i);
                     const auto to = static_cast<std::size_t>(s.peer);
                     if (s.peer < 0 || to >= ranks_.size() || p >= ranks_[to].phases.size())
                         refuse(r, p, concat("a send to rank ", s.peer));
                     const auto self = static_cast<rank_id>(r);
                     ranks_[r].phases[p].out.push_back(messages_.size());
                     ranks_[to].phases[p].in.push_back(messages_.size());
-                    messages_.push_back({self, s.peer, p, s.rows, nodes_.tier(self, s.peer), 0, 0});
+                    messages_.push_back({self, s.peer, p, s.rows, nodes_.tier(self, s.peer)});
                 }
         std::vector<row_index> sent(ranks_.size(), 0);
         for (std::size_t r = 0; r < ranks_.size(); ++r)
@@ -156,7 +159,26 @@ class exchange_simulation {
                     refuse(r, p, "receives that are not what is sent to it");
                 for (const std::size_t m : own.in)
                     sent[static_cast<std::size_t>(messages_[m].from)] = 0;
+                pace(ranks_[r].moved->phases[p], own);
             }
+    }
+
+    /// Takes what waits for room in the phase's window out of `in`.
+    void pace(const phase& step, messages_of_phase& own) {
+        own.room = step.open_receives(static_cast<std::size_t>(row_bytes_));
+        if (own.room == 0) return;
+        std::vector<std::size_t> of_rank(ranks_.size());
+        std::vector<std::size_t> at_once;
+        for (const std::size_t m : own.in) {
+            messages_[m].paced = messages_[m].tier == link_tier::inter_node;
+            if (!messages_[m].paced) at_once.push_back(m);
+            of_rank[static_cast<std::size_t>(messages_[m].from)] = m;
+        }
+        for (std::size_t i = 0; i < step.receives.size(); ++i) {
+            const std::size_t m = of_rank[static_cast<std::size_t>(step.nth_receive(i).peer)];
+            if (messages_[m].paced) own.paced.push_back(m);
+        }
+        own.in = std::move(at_once);
     }
 
     [[noreturn]] static void refuse(std::size_t rank, std::size_t phase, std::string_view what) {
@@ -164,24 +186,37 @@ class exchange_simulation {
             concat("locmoe: simulate: rank ", rank, " has in phase ", phase, " ", what));
     }
 
-    /// Packs and posts every phase whose needs are in.
+    /// Packs and posts every phase whose needs are in, then waits for all.
     void go_on(std::size_t r) {
         state& rank = ranks_[r];
-        for (; rank.next < rank.times.size(); ++rank.next) {
-            const phase& step = rank.moved->phases[rank.next];
-            for (std::size_t p = 0; p < step.needs; ++p)
-                if (rank.phases[p].open > 0) return;
-            for (std::size_t p = 0; p < step.needs; ++p)
-                if (rank.times[p].done > rank.now) rank.now = rank.times[p].done;
-            rank.times[rank.next].ready = rank.now;
-            rank.now += pack_seconds(step.pack);
-            for (const std::size_t m : rank.phases[rank.next].in) side_ready(m, rank.now);
-            for (const std::size_t m : rank.phases[rank.next].out) {
+        for (;;) {
+            const bool posted_all = rank.next == rank.times.size();
+            const std::size_t needs =
+                posted_all ? rank.next : rank.moved->phases[rank.next].needs;
+            for (; rank.arrived < needs; ++rank.arrived) {
+                post_paced(rank.phases[rank.arrived], rank.now);
+                if (rank.phases[rank.arrived].open > 0) return;
+                if (rank.times[rank.arrived].done > rank.now)
+                    rank.now = rank.times[rank.arrived].done;
+            }
+            if (posted_all) return;
+            phase_times& times = rank.times[rank.next];
+            times.ready = rank.now;
+            rank.now += pack_seconds(rank.moved->phases[rank.next].pack);
+            messages_of_phase& own = rank.phases[rank.next++];
+            for (const std::size_t m : own.in) side_ready(m, rank.now);
+            post_paced(own, rank.now);
+            for (const std::size_t m : own.out) {
                 rank.now += overhead(messages_[m].tier);
                 side_ready(m, rank.now);
             }
-            rank.times[rank.next].posted = rank.times[rank.next].done = rank.now;
+            times.posted = times.done = rank.now;
         }
+    }
+
+    void post_paced(messages_of_phase& own, double time) {
+        for (; own.room > 0 && own.next < own.paced.size(); --own.room)
+            side_ready(own.paced[own.next++], time);
     }
 
     void side_ready(std::size_t message, double time) {
@@ -200,8 +235,20 @@ class exchange_simulation {
         const double earliest = to.took_in + overhead(m.tier);
         to.took_in = time > earliest ? time : earliest;
         end_side(to, m.phase, to.took_in);
+        if (m.paced) {
+            messages_of_phase& own = to.phases[m.phase];
+            ++own.room;  // posted again at once by a rank that waits for it, else once it does
+            if (to.arrived == m.phase && waits(to))
+                post_paced(own, to.took_in > to.now ? to.took_in : to.now);
+        }
         go_on(static_cast<std::size_t>(m.from));
         go_on(static_cast<std::size_t>(m.to));
+    }
+
+    /// The rank is in the wait for its first phase that has not arrived.
+    static bool waits(const state& rank) {
+        return rank.next == rank.times.size() ||
+               rank.arrived < rank.moved->phases[rank.next].needs;
     }
 
     static void end_side(state& rank, std::size_t phase, double time) {
@@ -225,7 +272,8 @@ class exchange_simulation {
 ///
 /// All ranks start at 0 and do what the executor does: wait for what a phase needs, pack it
 /// (pack_bandwidth; each row that is read counts), post its messages, one each `overhead`; at the
-/// end deliver the rows, again at pack_bandwidth. A message begins, after its latency, once both
+/// end deliver the rows, again at pack_bandwidth. Where a phase has a window, the next receive is
+/// posted when one has been taken in and the rank waits for that phase. A message begins, after its latency, once both
 /// its sides are posted (the rendezvous of large MPI messages) and shares links max-min fairly
 /// (detail/fluid_network.hpp). A rank takes in one message each `overhead`. So a single message
 /// takes latency + overhead + bytes / bandwidth.

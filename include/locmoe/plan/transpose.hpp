@@ -113,7 +113,7 @@ inline void transpose_sums(const flow& forward, const std::vector<row_index>& re
 /// row was copied to several places, the sum of what comes back from them. So the transpose of
 /// dispatch is combine, and of combine, dispatch. The sum's order is fixed: rows that travelled
 /// first, by phase and by place in its pack, then rows that never left the rank. What comes back
-/// for an `empty_row` goes nowhere.
+/// for an `empty_row` goes nowhere. Who gave in an order takes in it, and the other way round.
 ///
 /// Linear in the rows of the flow. Every rank transposes its own share; the shares fit together.
 inline flow transpose(const flow& forward) {
@@ -154,6 +154,9 @@ inline flow transpose(const flow& forward) {
         for (segment& s : turned.sends) s.first -= pieces[p + 1].begin - forward.source_rows;
         turned.receives = old.sends;
         for (segment& s : turned.receives) s.first += returns[p] - back.source_rows;
+        turned.send_order = old.receive_order;
+        turned.receive_order = old.send_order;
+        turned.window = old.window;
         // It needs the returns of every later phase that sent one of its rows on; the earliest of
         // these phases returns last, and so to the highest rows.
         row_index highest = -1;

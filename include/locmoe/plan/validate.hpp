@@ -39,6 +39,18 @@ inline row_index check_segments(const exchange_plan& plan, std::string_view name
     return begin;
 }
 
+/// None, or each segment once.
+inline void check_order(const exchange_plan& plan, std::string_view name,
+                        const std::vector<std::size_t>& order, std::size_t segments) {
+    if (order.empty()) return;
+    if (order.size() != segments)
+        refuse(plan, name, concat("an order of ", order.size(), " messages for ", segments));
+    std::vector<char> seen(segments, 0);
+    for (const std::size_t i : order)
+        if (i >= segments || seen[i]++ != 0)
+            refuse(plan, name, concat("message ", i, " of ", segments, " twice in its order, or not there"));
+}
+
 inline void check_sums(const exchange_plan& plan, std::string_view name, const row_sums& sums,
                        row_index available) {
     if (!sums.is_gather()) {
@@ -70,6 +82,8 @@ inline void check_flow(const exchange_plan& plan, std::string_view name, const f
         if (sent != static_cast<row_index>(step.pack.rows()))
             refuse(plan, name, concat("phase ", p, " packs ", step.pack.rows(), " rows and sends ",
                                       sent));
+        check_order(plan, name, step.send_order, step.sends.size());
+        check_order(plan, name, step.receive_order, step.receives.size());
         staged.push_back(check_segments(plan, name, step.receives, staged.back()));
     }
     if (staged.back() != moved.staging_rows)
@@ -145,8 +159,8 @@ inline std::uint64_t inner_product_of_groups(std::span<const exchange_plan> plan
 }  // namespace detail
 
 /// Throws plan_error unless the plan keeps, by itself, the laws that one rank can check: segments of
-/// a buffer never overlap, leave no gap and stay inside it; a phase reads only what has arrived by
-/// then; every flow starts and ends with the rows it should.
+/// a buffer never overlap, leave no gap and stay inside it; an order names each message once; a phase
+/// reads only what has arrived by then; every flow starts and ends with the rows it should.
 inline void validate(const exchange_plan& plan) {
     using detail::concat;
     if (plan.rank < 0 || static_cast<std::size_t>(plan.rank) >= plan.rank_count)
@@ -214,9 +228,14 @@ inline void validate(std::span<const exchange_plan> plans) {
         for (const exchange_plan& plan : plans) {
             if ((plan.*which).phases.size() != (plans[0].*which).phases.size())
                 detail::refuse(plan, "head", "another number of phases than rank 0");
-            for (const phase& p : (plan.*which).phases) {
+            for (std::size_t i = 0; i < (plan.*which).phases.size(); ++i) {
+                const phase& p = (plan.*which).phases[i];
                 sent += p.sends.size();
                 received += p.receives.size();
+                if ((p.window.messages == 0) !=
+                    ((plans[0].*which).phases[i].window.messages == 0))
+                    detail::refuse(plan, "head", concat("a window in phase ", i,
+                                                        " where rank 0 has none, or none"));
             }
         }
         if (sent != received)

@@ -6,6 +6,7 @@
 
 #include "locmoe/core/token_rows.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/detail/phase_blocks.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/plan/flow.hpp"
 
@@ -48,18 +49,9 @@ class flight {
             packed_rows_ += step.pack.rows();
             make_rows(step.pack, weights,
                       {out, step.pack.rows(), row_bytes, row_bytes, space_.sources.type});
-            sends_.clear();
-            receives_.clear();
-            for (const segment& s : step.sends)
-                if (row_bytes > 0)
-                    sends_.push_back({s.peer, out + static_cast<std::size_t>(s.first) * row_bytes,
-                                      static_cast<std::size_t>(s.rows) * row_bytes});
-            for (const segment& s : step.receives)
-                if (row_bytes > 0)
-                    receives_.push_back(
-                        {s.peer, staging_.data() + static_cast<std::size_t>(s.first) * row_bytes,
-                         static_cast<std::size_t>(s.rows) * row_bytes});
-            transfers_.push_back(backend_->start(sends_, receives_));
+            blocks_.list(step, row_bytes, out, staging_.data());
+            transfers_.push_back(backend_->start(blocks_.sends, blocks_.receives, blocks_.paced,
+                                                 blocks_.window));
         }
     }
 
@@ -107,8 +99,7 @@ class flight {
     std::vector<typename Backend::transfer> transfers_;  // one a phase posted
     std::vector<std::byte> packed_;
     std::vector<std::byte> staging_;
-    std::vector<send_block> sends_;
-    std::vector<receive_block> receives_;
+    phase_blocks blocks_;
 };
 
 }  // namespace locmoe::detail

@@ -24,7 +24,17 @@ class simulated_job;
 
 /// A transfer's two sides on one rank. Dropped early, its open blocks never end.
 struct simulated_flight {
+    struct receive {
+        rank_id from = 0;
+        std::size_t number = 0;
+        std::byte* data = nullptr;
+        std::size_t bytes = 0;
+    };
+
     simulated_job& job;
+    std::vector<receive> paced;  // and not posted yet before `next`
+    std::size_t next = 0;
+    std::size_t room = 0;  // in the window
     std::size_t open = 0;  // blocks that have not left or arrived
     double done = 0;       // when the last did
     std::string failure;   // a block of the wrong size
@@ -82,11 +92,15 @@ class simulated_job {
 
     void post_receive(rank_id from, rank_id to, std::size_t number, std::byte* data,
                       std::size_t bytes, simulated_flight* flight) {
-        block& b = open_[{from, to, number}];
-        b.receiver = flight;
-        b.into = data;
-        b.expected = bytes;
-        side_ready({from, to, number}, b, at(to).now);
+        post_receive(at(to).now, from, to, number, data, bytes, flight, false);
+    }
+
+    /// Paced receives, as many as there is room for.
+    void post_paced(double time, rank_id to, simulated_flight* flight) {
+        for (; flight->room > 0 && flight->next < flight->paced.size(); --flight->room) {
+            const simulated_flight::receive& r = flight->paced[flight->next++];
+            post_receive(time, r.from, to, r.number, r.data, r.bytes, flight, true);
+        }
     }
 
     /// Its memory is going away: a block of it that is still open never ends, on neither side.
@@ -101,9 +115,10 @@ class simulated_job {
     }
 
     /// Ends when the flight has. False where it never will.
-    bool wait(std::unique_lock<std::mutex>& held, rank_id rank, const simulated_flight& flight) {
+    bool wait(std::unique_lock<std::mutex>& held, rank_id rank, simulated_flight& flight) {
         seat& own = at(rank);
         own.flight = &flight;
+        if (!broken_) post_paced(own.now, rank, &flight);
         if (!broken_ && over(own)) {
             if (flight.done > own.now) own.now = flight.done;
             return true;
@@ -157,7 +172,18 @@ class simulated_job {
         std::size_t expected = 0;
         std::size_t sides = 0;
         double ready = 0;
+        bool paced = false;
     };
+
+    void post_receive(double time, rank_id from, rank_id to, std::size_t number, std::byte* data,
+                      std::size_t bytes, simulated_flight* flight, bool paced) {
+        block& b = open_[{from, to, number}];
+        b.receiver = flight;
+        b.into = data;
+        b.expected = bytes;
+        b.paced = paced;
+        side_ready({from, to, number}, b, time);
+    }
 
     void side_ready(const key& id, block& b, double time) {
         if (time > b.ready) b.ready = time;
@@ -209,6 +235,10 @@ class simulated_job {
         to.took_in = time > earliest ? time : earliest;
         end(*b.sender, time);
         end(*b.receiver, to.took_in);
+        if (!b.paced) return;
+        ++b.receiver->room;
+        if (to.now_doing == doing::waiting && to.flight == b.receiver)
+            post_paced(to.took_in > to.now ? to.took_in : to.now, id.to, b.receiver);
     }
 
     /// The flight that is waited for has ended, or never will in the right way.
