@@ -36,6 +36,7 @@
 #include "locmoe/exec/best_plan.hpp"
 #include "locmoe/exec/calibrate.hpp"
 #include "locmoe/exec/calibration.hpp"
+#include "locmoe/exec/choose_order.hpp"
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/exec/host_kernels.hpp"
 #include "locmoe/exec/pipeline.hpp"

@@ -124,8 +124,8 @@ TEST_CASE("rotated sends go to the next node first, and meet receives in the sam
     for (std::size_t i = 0; i < in.receives.size(); ++i) from.push_back(in.nth_receive(i).peer);
     CHECK(from == std::vector<rank_id>{4, 5, 3, 0, 2, 1});
     CHECK(in.window.messages == 2 * 3);  // two nodes of at most three messages
-    CHECK(in.window.bytes == std::size_t{4} << 20);
-    CHECK(plans[0].dispatch.phases[0].window.bytes == (std::size_t{4} << 20) / 3);
+    CHECK(in.window.bytes == std::size_t{2} << 20);
+    CHECK(plans[0].dispatch.phases[0].window.bytes == (std::size_t{2} << 20) / 3);
 }
 
 TEST_CASE("a window opens as many receives as its bytes ask for", "[plan][order]") {

@@ -22,9 +22,9 @@ struct message_order {
     std::size_t window = 0;     ///< nodes from which messages are let in at a time; 0: all
 
     /// A node lets in at least so many bytes, whatever the window: while one message ends and the
-    /// next one's first byte is on its way, the others must keep the card busy. 50 latencies of
-    /// 5 us at 12.5 GB/s are 3 MB.
-    std::size_t window_bytes = std::size_t{4} << 20;
+    /// next one's first byte is on its way, the others must keep the card busy. 2 MiB are 30
+    /// latencies of 5 us at 12.5 GB/s.
+    std::size_t window_bytes = std::size_t{2} << 20;
 };
 
 /// Node n gives to n + 1, n + 2, ... and takes from n - 1, n - 2, ...: with equal rows each
