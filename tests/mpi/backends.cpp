@@ -69,6 +69,36 @@ TEST_CASE("a Boost communicator keeps the laws of a backend", "[mpi]") {
     CHECK_NOTHROW(backend_laws::all(backend, 12));
 }
 
+TEST_CASE("persistent requests keep the laws of a backend", "[mpi]") {
+    mpi_backend whole(MPI_COMM_WORLD, {.persistent_requests = true});
+    CHECK_NOTHROW(backend_laws::all(whole, 18));
+    mpi_backend chunks(MPI_COMM_WORLD, {.chunk_bytes = 1000, .persistent_requests = true});
+    CHECK_NOTHROW(backend_laws::transfers_arrive(chunks, 19));
+    CHECK_NOTHROW(backend_laws::windows_let_all_arrive(chunks, 20));
+}
+
+TEST_CASE("the same blocks may be started again, and twice at once", "[mpi]") {
+    if (world_size() < 2) return;
+    for (const bool persistent : {false, true}) {
+        mpi_backend backend(MPI_COMM_WORLD, {.persistent_requests = persistent});
+        const auto ranks = static_cast<rank_id>(world_size());
+        std::byte out{}, in[2]{};
+        const send_block send{(backend.rank() + 1) % ranks, &out, 1};
+        const receive_block first{(backend.rank() + ranks - 1) % ranks, &in[0], 1};
+        const receive_block second{first.from, &in[1], 1};
+        for (int round = 1; round < 50; ++round) {
+            out = static_cast<std::byte>(round);
+            in[0] = in[1] = std::byte{};
+            auto one = backend.start({&send, 1}, {&first, 1});
+            auto two = backend.start({&send, 1}, {&second, 1});
+            backend.wait(one);
+            backend.wait(two);
+            REQUIRE(in[0] == static_cast<std::byte>(round));
+            REQUIRE(in[1] == static_cast<std::byte>(round));
+        }
+    }
+}
+
 TEST_CASE("blocks over the limit go in chunks and arrive whole", "[mpi]") {
     mpi_backend small(MPI_COMM_WORLD, {.chunk_bytes = 7});
     CHECK_NOTHROW(backend_laws::traffic_is_counted(small, 13));

@@ -10,10 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -30,6 +32,11 @@ namespace locmoe {
 struct mpi_options {
     /// A block of this many bytes or more goes as several messages, since MPI counts are int.
     std::size_t chunk_bytes = std::size_t{1} << 30;
+
+    /// Blocks that are started again, with the same memory and peer, reuse MPI's request; not in
+    /// transfers with a window. Off, since over shared memory Open MPI gains nothing by it: 0.99 to
+    /// 1.03 times the speed on 4 and 8 ranks up to 64 KiB, and 0.6 for 64 bytes between two.
+    bool persistent_requests = false;
 };
 
 namespace detail {
@@ -109,6 +116,46 @@ class own_communicator {
     int ranks_ = 0;
 };
 
+/// Persistent requests that are not under way, by what they move. Whoever takes one owns it until it
+/// is kept again, so that no two transfers share one.
+class idle_requests {
+  public:
+    using key = std::tuple<bool, int, const void*, int>;  // is a send, peer, memory, bytes
+
+    idle_requests() = default;
+    idle_requests(const idle_requests&) = delete;
+    idle_requests& operator=(const idle_requests&) = delete;
+    ~idle_requests() {
+        int finalised = 0;
+        MPI_Finalized(&finalised);
+        if (!finalised) clear();
+    }
+
+    /// MPI_REQUEST_NULL where there is none.
+    MPI_Request take(const key& of) {
+        const auto place = requests_.find(of);
+        if (place == requests_.end()) return MPI_REQUEST_NULL;
+        const MPI_Request request = place->second;
+        requests_.erase(place);
+        return request;
+    }
+
+    void keep(const key& of, MPI_Request& request) {
+        if (requests_.size() == most) clear();  // most of them stand for memory of long ago
+        requests_.emplace(of, std::exchange(request, MPI_REQUEST_NULL));
+    }
+
+  private:
+    static constexpr std::size_t most = 16'384;
+
+    void clear() {
+        for (auto& [of, request] : requests_) MPI_Request_free(&request);
+        requests_.clear();
+    }
+
+    std::multimap<key, MPI_Request> requests_;
+};
+
 }  // namespace detail
 
 /// The ranks of a plain MPI communicator. Constructing and destroying it is collective. MPI must be
@@ -127,6 +174,7 @@ class mpi_backend {
             std::swap(open_, other.open_);
             std::swap(requests_, other.requests_);
             std::swap(tag_, other.tag_);
+            std::swap(persistent_, other.persistent_);
             std::swap(sends_, other.sends_);
             return *this;
         }
@@ -138,8 +186,8 @@ class mpi_backend {
             };
             for (pending& receive : receives_) give_up(receive.request);
             for (MPI_Request& request : requests_) give_up(request);
-            for (MPI_Request& request : sends_)
-                if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
+            for (pending_send& send : sends_)
+                if (send.request != MPI_REQUEST_NULL) MPI_Request_free(&send.request);
         }
 
       private:
@@ -148,6 +196,13 @@ class mpi_backend {
             MPI_Request request = MPI_REQUEST_NULL;
             int from = 0;
             int bytes = 0;
+            std::byte* data = nullptr;
+        };
+        struct pending_send {
+            MPI_Request request = MPI_REQUEST_NULL;
+            int to = 0;
+            int bytes = 0;
+            const std::byte* data = nullptr;
         };
         struct paced_chunk {
             int from = 0;
@@ -158,13 +213,15 @@ class mpi_backend {
         std::vector<receive_block> paced_;  // not posted yet, the next one at the back
         std::vector<paced_chunk> open_;     // what requests_ stand for
         std::vector<MPI_Request> requests_;
-        std::vector<MPI_Request> sends_;
+        std::vector<pending_send> sends_;
         int tag_ = 0;
+        bool persistent_ = false;  // but for paced receives, which there are none then
     };
 
     explicit mpi_backend(MPI_Comm communicator, mpi_options options = {})
         : comm_(communicator, "mpi_backend"),
           chunk_bytes_(options.chunk_bytes),
+          persistent_(options.persistent_requests),
           sent_(static_cast<std::size_t>(comm_.rank_count())) {
         if (chunk_bytes_ == 0)
             detail::throw_argument("mpi_backend", "chunk_bytes", "at least 1", "0");
@@ -190,24 +247,25 @@ class mpi_backend {
         started.sends_.reserve(sends.size());
         started.tag_ = window == 0 ? data_tag
                                    : first_paced_tag + static_cast<int>(windows_++ % paced_tags);
+        started.persistent_ = persistent_ && window == 0 && paced.empty();
         for (const receive_block& block : receives)
             for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
                 auto& chunk = started.receives_.emplace_back();
                 chunk.from = block.from;
                 chunk.bytes = bytes;
-                detail::check_mpi(MPI_Irecv(block.data + at, bytes, MPI_BYTE, block.from,
-                                            started.tag_, comm_.get(), &chunk.request),
-                                  "MPI_Irecv");
+                chunk.data = block.data + at;
+                post(started, chunk);
             });
         started.paced_.assign(paced.rbegin(), paced.rend());
         for (std::size_t i = 0; i < paced.size() && (window == 0 || i < window); ++i)
             post_paced(started, started.requests_.size());
         for (const send_block& block : sends) {
             for_each_chunk(block.bytes, [&](std::size_t at, int bytes) {
-                MPI_Request& request = started.sends_.emplace_back(MPI_REQUEST_NULL);
-                detail::check_mpi(MPI_Isend(block.data + at, bytes, MPI_BYTE, block.to,
-                                            started.tag_, comm_.get(), &request),
-                                  "MPI_Isend");
+                auto& chunk = started.sends_.emplace_back();
+                chunk.to = block.to;
+                chunk.bytes = bytes;
+                chunk.data = block.data + at;
+                post(started, chunk);
             });
             sent_.record(block.to, block.bytes);
         }
@@ -233,13 +291,19 @@ class mpi_backend {
             if (chunk.last && !started.paced_.empty())
                 post_paced(started, static_cast<std::size_t>(i));
         }
-        for (auto& chunk : started.receives_)
-            check_chunk(MPI_Wait(&chunk.request, &status), "MPI_Wait", status, chunk.from,
-                        chunk.bytes);
+        for (auto& chunk : started.receives_) {
+            const int code = MPI_Wait(&chunk.request, &status);
+            if (started.persistent_)
+                idle_.keep({false, chunk.from, chunk.data, chunk.bytes}, chunk.request);
+            check_chunk(code, "MPI_Wait", status, chunk.from, chunk.bytes);
+        }
         started.receives_.clear();
-        detail::check_mpi(MPI_Waitall(static_cast<int>(started.sends_.size()),
-                                      started.sends_.data(), MPI_STATUSES_IGNORE),
-                          "MPI_Waitall");
+        for (auto& chunk : started.sends_) {
+            const int code = MPI_Wait(&chunk.request, MPI_STATUS_IGNORE);
+            if (started.persistent_)
+                idle_.keep({true, chunk.to, chunk.data, chunk.bytes}, chunk.request);
+            detail::check_mpi(code, "MPI_Wait");
+        }
         started.sends_.clear();
     }
 
@@ -324,6 +388,31 @@ class mpi_backend {
     static constexpr int first_paced_tag = 3;
     static constexpr unsigned paced_tags = 32'000;  // MPI has tags up to 32,767 at least
 
+    void post(const transfer& started, transfer::pending& c) {
+        if (!started.persistent_)
+            return detail::check_mpi(MPI_Irecv(c.data, c.bytes, MPI_BYTE, c.from, started.tag_,
+                                               comm_.get(), &c.request),
+                                     "MPI_Irecv");
+        c.request = idle_.take({false, c.from, c.data, c.bytes});
+        if (c.request == MPI_REQUEST_NULL)
+            detail::check_mpi(MPI_Recv_init(c.data, c.bytes, MPI_BYTE, c.from, started.tag_,
+                                            comm_.get(), &c.request),
+                              "MPI_Recv_init");
+        detail::check_mpi(MPI_Start(&c.request), "MPI_Start");
+    }
+    void post(const transfer& started, transfer::pending_send& c) {
+        if (!started.persistent_)
+            return detail::check_mpi(MPI_Isend(c.data, c.bytes, MPI_BYTE, c.to, started.tag_,
+                                               comm_.get(), &c.request),
+                                     "MPI_Isend");
+        c.request = idle_.take({true, c.to, c.data, c.bytes});
+        if (c.request == MPI_REQUEST_NULL)
+            detail::check_mpi(MPI_Send_init(c.data, c.bytes, MPI_BYTE, c.to, started.tag_,
+                                            comm_.get(), &c.request),
+                              "MPI_Send_init");
+        detail::check_mpi(MPI_Start(&c.request), "MPI_Start");
+    }
+
     /// Posts the next paced block, its first chunk in the place of a request that has ended.
     void post_paced(transfer& started, std::size_t place) {
         const receive_block block = started.paced_.back();
@@ -390,6 +479,8 @@ class mpi_backend {
 
     detail::own_communicator comm_;
     std::size_t chunk_bytes_;
+    bool persistent_;
+    detail::idle_requests idle_;
     unsigned exchanges_ = 0;
     unsigned windows_ = 0;  // transfers with one so far
     sent_traffic sent_;
