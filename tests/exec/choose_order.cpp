@@ -37,7 +37,7 @@ TEST_CASE("ranks choose orders that fit together, from what all of them send", "
             shop[me] = choose_order(backend, job.nodes, plans[me], lossy, {2, 1});
             rotated[me] = choose_order(backend, job.nodes, plans[me], {});
             executor run(backend, job.nodes, job.placement);
-            const auto tokens = std::vector<float>(plans[me].token_count, 1.0f + static_cast<float>(me));
+            const std::vector<float> tokens(plans[me].token_count, 1.0f + static_cast<float>(me));
             for (auto* to : {&wanted[me], &got[me]}) {
                 to->resize(plans[me].expert_row_count());
                 run.dispatch(plans[me], as_matrix(tokens, 1), as_matrix(*to, 1));

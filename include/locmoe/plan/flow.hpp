@@ -60,7 +60,7 @@ struct phase {
     std::vector<segment> receives;  ///< fill this phase's piece of staging, ascending, no gap
     std::size_t needs = 0;          ///< packing may start once the phases before this one are in
 
-    std::vector<std::size_t> send_order;     ///< indices of sends as they are posted; empty: 0, 1, ..
+    std::vector<std::size_t> send_order;     ///< indices of sends, as posted; empty: 0, 1, ..
     std::vector<std::size_t> receive_order;  ///< of receives
     receive_window window;  ///< has messages = 0 on all ranks or on none
 

@@ -13,8 +13,8 @@
 
 namespace locmoe {
 
-/// In which order a node dispatches to the other nodes and takes in from them, and how many it has
-/// credits out for at a time. It changes no row's place, so it is correct for any plan, however old.
+/// In which order a node dispatches to the other nodes and takes in from them, and for how many it
+/// has credits out at a time. It changes no row's place, so it is correct for any plan, however old.
 struct message_order {
     std::string name;
     std::vector<node_id> to;    ///< [N - 1]: every other node once
