@@ -53,3 +53,23 @@ if(nlohmann_json_FOUND)
   locmoe_component(cluster_file HEADERS ${adapt}/cluster_file.hpp ${adapt}/detail/cluster_reader.hpp
     LINK nlohmann_json::nlohmann_json)
 endif()
+
+find_package(Eigen3 3.4 QUIET NO_MODULE)
+if(Eigen3_FOUND)
+  locmoe_component(eigen HEADERS ${adapt}/eigen.hpp LINK Eigen3::Eigen)
+endif()
+
+find_package(dlpack QUIET)
+if(dlpack_FOUND)
+  locmoe_component(dlpack HEADERS ${adapt}/dlpack.hpp LINK dlpack::dlpack)
+endif()
+
+# Large, so no script of ours installs it; CMAKE_DISABLE_FIND_PACKAGE_Torch=ON leaves it out where it is.
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL TRUE)  # its targets name others, which users must see too
+find_package(Torch QUIET)
+unset(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL)
+if(Torch_FOUND)
+  locmoe_component(torch HEADERS ${adapt}/torch.hpp ${adapt}/torch_autograd.hpp LINK torch)
+else()
+  message(STATUS "locmoe: the adapter for LibTorch is left out: no LibTorch")
+endif()

@@ -69,7 +69,14 @@ inline constexpr bool may_be_row_major = Layout != xt::layout_type::column_major
 
 }  // namespace detail
 
-/// `xt::xtensor<T, 2>`. Column-major ones are no token tensors.
+/// Column-major containers: no token tensors, and the error says so.
+template <class T>
+    requires(T::static_layout == xt::layout_type::column_major)
+struct tensor_traits<T> {
+    using scattered_rows = void;
+};
+
+/// `xt::xtensor<T, 2>`.
 template <class Storage, xt::layout_type Layout, class Tag>
 requires detail::may_be_row_major<Layout>
 struct tensor_traits<xt::xtensor_container<Storage, 2, Layout, Tag>>

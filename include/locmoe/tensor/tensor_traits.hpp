@@ -22,6 +22,9 @@ namespace locmoe {
 ///         static const float* data(const my_tensor& t);
 ///         static float* data(my_tensor& t);                      // only where rows are written
 ///     };
+///
+/// For a type that cannot be seen so, such as a column-major matrix, `using scattered_rows = void;`
+/// alone makes the error say why.
 template <class Tensor>
 struct tensor_traits;
 
@@ -32,6 +35,9 @@ using traits_of = tensor_traits<std::remove_cvref_t<T>>;
 
 template <class T>
 concept traits_specialised = requires { sizeof(traits_of<T>); };
+
+template <class T>
+concept traits_refuse = requires { typename traits_of<T>::scattered_rows; };
 
 template <class T>
 concept traits_name_an_element =
@@ -75,6 +81,10 @@ constexpr bool explain_token_tensor() {
         static_assert(traits_specialised<T>,
                       "locmoe: this tensor type is unknown: specialise locmoe::tensor_traits for it "
                       "(see locmoe/tensor/tensor_traits.hpp) or include its adapter");
+    } else if constexpr (traits_refuse<T>) {
+        static_assert(!traits_refuse<T>,
+                      "locmoe: rows of this tensor type are not contiguous in memory, as token rows "
+                      "must be: use its row-major kind");
     } else if constexpr (!traits_name_an_element<T>) {
         static_assert(traits_name_an_element<T>,
                       "locmoe: tensor_traits<T>::value_type is missing or no locmoe::element; "
