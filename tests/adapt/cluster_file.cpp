@@ -27,7 +27,7 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// The bits of every number, the leaves' 0 where there are none.
-std::array<std::uint64_t, 12> bits_of(const cluster_costs& costs) {
+std::array<std::uint64_t, 14> bits_of(const cluster_costs& costs) {
     const leaf_switches leaves = costs.leaves.value_or(leaf_switches{0, 0, 0});
     const auto bits = [](double number) { return std::bit_cast<std::uint64_t>(number); };
     return {bits(costs.intra_node.latency),
@@ -38,6 +38,8 @@ std::array<std::uint64_t, 12> bits_of(const cluster_costs& costs) {
             bits(costs.inter_node.overhead),
             bits(costs.inter_node.rank_bandwidth),
             bits(costs.inter_node.nic_bandwidth),
+            bits(costs.inter_node.fan_in_loss),
+            bits(costs.inter_node.fan_in_free),
             leaves.nodes,
             bits(leaves.uplink_bandwidth),
             bits(leaves.latency),
@@ -62,7 +64,7 @@ cluster_costs any_costs(std::mt19937& random) {
     costs.intra_node = {any_number(random), any_number(random), any_bandwidth(random, false),
                         any_bandwidth(random, true)};
     costs.inter_node = {any_number(random), any_number(random), any_bandwidth(random, true),
-                        any_bandwidth(random, false)};
+                        any_bandwidth(random, false), any_number(random), 1 + any_number(random)};
     if (random() % 2 == 0)
         costs.leaves =
             leaf_switches{1 + random() % 100, any_bandwidth(random, true), any_number(random)};
@@ -157,6 +159,10 @@ TEST_CASE("a cluster file that is wrong is refused by line, column and reason", 
         // Values that no cluster has, each where it stands.
         {"{\"nodes\": [1],\n \"inter_node\": {\n  \"latency\": 1,\n  \"nic_bandwidth\": -1 }}",
          "4:20: inter_node.nic_bandwidth: " + finite + "-1"},
+        {R"({"inter_node": {"fan_in_loss": -1}})",
+         "1:32: inter_node.fan_in_loss: expected 0 or more, got -1"},
+        {R"({"inter_node": {"fan_in_free": 0.5}})",
+         "1:32: inter_node.fan_in_free: expected 1 or more nodes, got 0.5"},
         {R"({"inter_node": {"nic_bandwidth": 0}})",
          "1:34: inter_node.nic_bandwidth: " + finite + "0"},
         {R"({"inter_node": {"nic_bandwidth":0.0}})",

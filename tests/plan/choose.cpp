@@ -195,6 +195,25 @@ TEST_CASE("prices of what may be chosen are within an eighth of the simulated ti
     }
 }
 
+TEST_CASE("the price knows what a card loses when many nodes send to it at once", "[plan]") {
+    const auto nodes = topology::uniform(8, 2);
+    const auto placement = expert_placement::blocked(16, 16);
+    const auto assigned = popular(16, 512, 2, 16, 0);
+    cluster_costs costs;
+    costs.inter_node.fan_in_loss = 0.2;
+    costs.inter_node.fan_in_free = 2;
+    const auto plans = plan_all(node_aggregated{}, nodes, placement, assigned);
+    const double real = simulate(plans, &exchange_plan::dispatch, 8192, nodes, costs).seconds;
+    const double lossless = simulate(plans, &exchange_plan::dispatch, 8192, nodes, {}).seconds;
+    REQUIRE(real > 1.5 * lossless);
+    const auto priced = *best_plan_all(nodes, placement, assigned,
+                                       {.row_bytes = 8192, .costs = costs})[0]
+                             .choice;
+    for (const cost_estimate& e : priced.candidates)
+        if (e.strategy == "node_aggregated")
+            CHECK(static_cast<double>(e.nanoseconds) * 1e-9 / real == Approx(1).margin(0.125));
+}
+
 TEST_CASE("the cheapest strategy is chosen, and every rank says why", "[plan]") {
     std::map<std::string, std::size_t> chosen;
     for (std::uint32_t seed = 0; seed < 400; ++seed) {

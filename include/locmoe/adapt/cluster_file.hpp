@@ -108,7 +108,9 @@ inline std::string cluster_json(const topology& nodes, const cluster_costs& cost
                               "},\n  \"inter_node\": {\"latency\": ", json_number(between.latency),
                               ", \"overhead\": ", json_number(between.overhead),
                               ", \"rank_bandwidth\": ", json_number(between.rank_bandwidth),
-                              ", \"nic_bandwidth\": ", json_number(between.nic_bandwidth), "},\n");
+                              ", \"nic_bandwidth\": ", json_number(between.nic_bandwidth),
+                              ", \"fan_in_loss\": ", json_number(between.fan_in_loss),
+                              ", \"fan_in_free\": ", json_number(between.fan_in_free), "},\n");
     if (leaves)
         text += concat("  \"leaves\": {\"nodes\": ", leaves->nodes,
                        ", \"uplink_bandwidth\": ", json_number(leaves->uplink_bandwidth),

@@ -26,7 +26,8 @@ inline std::int64_t fingerprint_of(const plan_options& options) {
     for (const double value :
          {c.intra_node.latency, c.intra_node.overhead, c.intra_node.message_bandwidth,
           c.intra_node.rank_bandwidth, c.inter_node.latency, c.inter_node.overhead,
-          c.inter_node.rank_bandwidth, c.inter_node.nic_bandwidth, c.pack_bandwidth})
+          c.inter_node.rank_bandwidth, c.inter_node.nic_bandwidth, c.inter_node.fan_in_loss,
+          c.inter_node.fan_in_free, c.pack_bandwidth})
         print.add(std::bit_cast<std::uint64_t>(value));
     if (c.leaves) {
         print.add(c.leaves->nodes);

@@ -28,14 +28,20 @@ class busiest {
         out_[place] += out;
         in_[place] += in;
     }
+    double rows_in() const { return most_of(in_); }
     double rows() const {
-        std::int64_t most = 0;
-        for (const auto* side : {&out_, &in_})
-            for (const std::int64_t n : *side) most = n > most ? n : most;
-        return static_cast<double>(most);
+        const double out = most_of(out_);
+        const double in = most_of(in_);
+        return out > in ? out : in;
     }
 
   private:
+    static double most_of(const std::vector<std::int64_t>& rows) {
+        std::int64_t most = 0;
+        for (const std::int64_t n : rows) most = n > most ? n : most;
+        return static_cast<double>(most);
+    }
+
     std::vector<std::int64_t> out_;
     std::vector<std::int64_t> in_;
 };
@@ -90,7 +96,10 @@ inline phase_seconds time_phase(const row_loads& loads, std::size_t phase, doubl
         t.message = seconds(static_cast<double>(message_rows),
                             link.rank_bandwidth < link.nic_bandwidth ? link.rank_bandwidth
                                                                      : link.nic_bandwidth);
+        const std::size_t peers = loads.phases()[phase].peers;
+        const std::size_t senders = nodes.node_count() - 1 < peers ? nodes.node_count() - 1 : peers;
         raise(t.bytes, seconds(cards.rows(), link.nic_bandwidth));
+        raise(t.bytes, seconds(cards.rows_in(), link.nic_bandwidth * link.eta(senders)));
         raise(t.bytes, seconds(ranks.rows(), link.rank_bandwidth));
         if (costs.leaves && loads.leaf_count() > 1) {
             t.latency += costs.leaves->latency;
@@ -144,7 +153,8 @@ inline double transfer_seconds(const phase_seconds& t, double gamma) {
 ///
 /// It takes the worst of each part as if they met on one rank: under skew it is on the high side.
 /// Messages of phases that pass rows on are counted as if no two sources' rows shared one, up to the
-/// phase's peers. Fan-in losses and metadata are left out.
+/// phase's peers. A card that hears from f nodes at once takes in eta(f) of its bandwidth, as it does
+/// unless an order with a window is put on the plan (`message_order`). Metadata is left out.
 inline cost_estimate price(std::string strategy, const row_loads& loads,
                            std::span<const std::int64_t> expert_rows, std::size_t row_bytes,
                            const cluster_costs& costs) {

@@ -82,8 +82,8 @@ inline void check_costs(const cluster_costs& costs) {
     if (!(between.fan_in_loss >= 0 && between.fan_in_loss < infinity))
         detail::throw_argument("cluster_costs", "inter_node.fan_in_loss", "0 or more, finite",
                                detail::concat(between.fan_in_loss));
-    if (!(between.fan_in_free >= 1))
-        detail::throw_argument("cluster_costs", "inter_node.fan_in_free", "1 or more nodes",
+    if (!(between.fan_in_free >= 1 && between.fan_in_free < infinity))
+        detail::throw_argument("cluster_costs", "inter_node.fan_in_free", "1 or more nodes, finite",
                                detail::concat(between.fan_in_free));
     bandwidth("pack_bandwidth", costs.pack_bandwidth, true);
     if (!costs.leaves) return;

@@ -138,7 +138,17 @@ class cluster_reader {
     }
 
   private:
-    enum class kind { section, nodes, node_of_rank, count, seconds, finite_bandwidth, bandwidth };
+    enum class kind {
+        section,
+        nodes,
+        node_of_rank,
+        count,
+        seconds,
+        finite_bandwidth,
+        bandwidth,
+        fraction,
+        sharers
+    };
 
     struct field {
         std::string_view section, key;
@@ -199,6 +209,8 @@ class cluster_reader {
             case kind::count: return concat("a whole number, 1 to ", most_cluster_ranks);
             case kind::seconds: return "seconds, 0 or more";
             case kind::finite_bandwidth: return "bytes a second above 0";
+            case kind::fraction: return "0 or more";
+            case kind::sharers: return "1 or more nodes";
             case kind::bandwidth: return "bytes a second above 0, or \"unlimited\"";
         }
         return "";
@@ -236,7 +248,9 @@ class cluster_reader {
                 fits = whole >= 1 && whole <= most_cluster_ranks;
                 if (fits) *field_->count = static_cast<std::size_t>(whole);
                 break;
-            case kind::seconds: fits = value >= 0; break;
+            case kind::seconds:
+            case kind::fraction: fits = value >= 0; break;
+            case kind::sharers: fits = value >= 1; break;
             case kind::finite_bandwidth:
             case kind::bandwidth: fits = value > 0; break;
             default: break;
@@ -338,6 +352,8 @@ class cluster_reader {
         {"inter_node", "overhead", kind::seconds, &between_.overhead},
         {"inter_node", "rank_bandwidth", kind::bandwidth, &between_.rank_bandwidth},
         {"inter_node", "nic_bandwidth", kind::finite_bandwidth, &between_.nic_bandwidth},
+        {"inter_node", "fan_in_loss", kind::fraction, &between_.fan_in_loss},
+        {"inter_node", "fan_in_free", kind::sharers, &between_.fan_in_free},
         {"leaves", "nodes", kind::count, nullptr, &leaves_.nodes},
         {"leaves", "uplink_bandwidth", kind::bandwidth, &leaves_.uplink_bandwidth},
         {"leaves", "latency", kind::seconds, &leaves_.latency},
