@@ -195,7 +195,7 @@ void run(const traffic_case& c, bench::report& report, findings& found) {
         double fixed = 0;
         for (const cost_estimate& e : chosen[s].why.candidates)
             if (e.strategy == "node_aggregated")
-                for (const phase_cost& p : e.phases) fixed += static_cast<double>(p.fixed) * 1e-6;
+                for (const phase_cost& p : e.phases) fixed += static_cast<double>(p.fixed()) * 1e-6;
         if (bound >= 10 * fixed) {
             ++found.bandwidth_cells;
             raise_lowest(found.worst_of_bound, found.worst_cell, bound / mine, cell);

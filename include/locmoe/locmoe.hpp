@@ -59,6 +59,7 @@
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/open_shop.hpp"
+#include "locmoe/plan/pipeline_stages.hpp"
 #include "locmoe/plan/plan_all.hpp"
 #include "locmoe/plan/price.hpp"
 #include "locmoe/plan/replay.hpp"

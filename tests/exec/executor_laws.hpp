@@ -373,6 +373,27 @@ void disagreement_is_found(Backend& backend) {
                                               : expert_placement::blocked(ranks, ranks));
     refused(odd_one ? topology::single_node(ranks + 1) : topology::single_node(ranks),
             expert_placement::blocked(ranks, ranks));
+
+    // So are ranks that plan by other strategies, of as many rounds or of none.
+    executor ex(backend, topology::uniform(ranks, 1), expert_placement::blocked(ranks, ranks));
+    routing none;
+    none.choice_count = 1;
+    none.expert_count = ranks;
+    const assignment nothing = assign(none);
+    const auto refuses = [&](const auto& ours, const auto& the_odd_ones) {
+        bool thrown = false;
+        try {
+            if (odd_one)
+                ex.plan(nothing, the_odd_ones);
+            else
+                ex.plan(nothing, ours);
+        } catch (const backend_error& e) {
+            thrown = std::string(e.what()).find("strategy") != std::string::npos;
+        }
+        expect(thrown, "the executor refuses ranks with other strategies", backend.rank());
+    };
+    refuses(direct{}, node_aggregated{});
+    refuses(capacity_padded{direct{}, 4}, capacity_padded{direct{}, 5});
 }
 
 }  // namespace executor_laws

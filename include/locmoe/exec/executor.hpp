@@ -13,6 +13,7 @@
 #include "locmoe/assign/assignment.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/detail/agreed.hpp"
 #include "locmoe/exec/detail/flight.hpp"
 #include "locmoe/exec/host_kernels.hpp"
 #include "locmoe/exec/pipeline.hpp"
@@ -64,7 +65,8 @@ class executor {
         return {backend_->rank(), nodes_, placement_, token_ids};
     }
 
-    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send, no more.
+    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send, and one number
+    /// that tells ranks with another strategy. Throws backend_error on all ranks where one has.
     template <exchange_strategy Strategy>
     exchange_plan plan(const assignment& assigned, const Strategy& strategy) {
         const plan_request request{backend_->rank(), nodes_, placement_, assigned};
@@ -74,6 +76,9 @@ class executor {
             check_request(request);
             planner.emplace(strategy.planner(request));
         });
+        detail::fingerprint print;
+        for (const char c : std::string(strategy.name())) print.add(static_cast<unsigned char>(c));
+        detail::check_same(*backend_, print.value(), "strategy");
         std::exception_ptr failure;
         std::string words;
         for (std::size_t round = 0; round < planner->rounds; ++round) {
@@ -188,10 +193,7 @@ class executor {
 
     template <class Work>
     void agreed(Work&& work) {
-        std::exception_ptr failure;
-        std::string words;
-        attempt(work, failure, words);
-        agree(failure, words);
+        detail::agreed(*backend_, work);
     }
 
     /// Compares a fingerprint of topology and placement over the ranks. If they differ, their sum

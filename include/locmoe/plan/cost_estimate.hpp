@@ -13,9 +13,13 @@ namespace locmoe {
 struct phase_cost {
     std::string name;
     link_tier tier = link_tier::inter_node;
-    std::int64_t fixed = 0;  ///< latency and overheads: the same however few bytes there are
-    std::int64_t bytes = 0;  ///< what the narrowest link needs for the bytes
-    std::int64_t pack = 0;   ///< gathering the rows to send
+    std::size_t needs = 0;      ///< it starts once the phases before this one have come in
+    std::int64_t latency = 0;
+    std::int64_t overhead = 0;  ///< of messages, as far as the bytes do not hide it
+    std::int64_t bytes = 0;     ///< what the narrowest link needs for the bytes
+    std::int64_t pack = 0;      ///< gathering the rows to send
+
+    std::int64_t fixed() const { return latency + overhead; }  ///< however few bytes there are
 
     friend bool operator==(const phase_cost&, const phase_cost&) = default;
 };

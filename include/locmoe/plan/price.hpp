@@ -181,8 +181,9 @@ inline cost_estimate price(std::string strategy, const row_loads& loads,
         posted = start + t.pack + t.posting;
         done.push_back(alone > behind ? alone : behind);
         if (t.bytes > 0) link_free = done.back();
-        estimate.phases.push_back({shape.name, shape.tier, nanoseconds(moves - t.bytes),
-                                   nanoseconds(t.bytes), nanoseconds(t.pack)});
+        estimate.phases.push_back({shape.name, shape.tier, shape.needs, nanoseconds(t.latency),
+                                   nanoseconds(moves - t.latency - t.bytes), nanoseconds(t.bytes),
+                                   nanoseconds(t.pack)});
     }
     double end = posted;
     for (const double d : done) end = d > end ? d : end;
