@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # usage: bench/run.sh SUITE [--json FILE]
-# Installs what is missing (Debian 12), builds one suite and runs it. Without SUITE, lists the suites.
+# Installs what is missing (Debian 12), builds one suite and runs it, `alltoallv` on RANKS ranks (8).
+# Without SUITE, lists the suites.
 set -eu
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,4 +23,9 @@ build=$root/build/bench
 build_project "$build" "locmoe_bench_$suite" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_EXAMPLES=ON \
     -DLOCMOE_BUILD_BENCH=ON
 fast_blas
-exec "$build/bench/locmoe_bench_$suite" "$@"
+program=$build/bench/locmoe_bench_$suite
+if [ "$suite" = alltoallv ]; then  # needs ranks: 8, or as many as RANKS says
+    launch=(mpirun --allow-run-as-root --oversubscribe -np "${RANKS:-8}")
+    exec timeout -k 5 600 "${launch[@]}" "$program" "$@"
+fi
+exec "$program" "$@"

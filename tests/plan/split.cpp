@@ -57,7 +57,10 @@ flow filtered(const flow& moved, const std::vector<std::int64_t>& of,
     row_index received = 0;
     std::size_t staged = static_cast<std::size_t>(moved.source_rows);
     for (const phase& p : moved.phases) {
-        phase& part = out.phases.emplace_back(phase{p.name, empty(p.pack), {}, {}, p.needs});
+        phase& part = out.phases.emplace_back();
+        part.name = p.name;
+        part.pack = empty(p.pack);
+        part.needs = p.needs;
         for (const segment& s : p.sends) {
             segment piece{s.peer, s.tier, static_cast<row_index>(part.pack.rows()), 0};
             for (row_index i = s.first; i < s.first + s.rows; ++i) {

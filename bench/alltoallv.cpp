@@ -1,0 +1,203 @@
+// The chosen plan over plain MPI against MPI_Alltoallv with hand-written packing, on the same rows, in
+// one run: `mpirun -np P`, set out as 4 nodes. Costs are calibrated on the spot; on one machine, where
+// every rank is as near as any other, the planner should choose `direct`.
+//
+// A rank packs its rows by destination, exchanges them and places them by expert, both ways, on both
+// sides. Timed from a barrier to the last rank's end; medians, the rivals taking turns.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <mpi.h>
+
+#include "locmoe/adapt/mpi.hpp"
+#include "locmoe/exec/best_plan.hpp"
+#include "locmoe/exec/calibrate.hpp"
+#include "locmoe/plan/direct.hpp"
+#include "locmoe/tensor/standard.hpp"
+
+#include "rows.hpp"
+
+namespace {
+
+using namespace locmoe;
+
+constexpr std::size_t experts = 64;
+constexpr int repetitions = 31;
+
+assignment even_assignment(std::size_t tokens, std::size_t choices, rank_id rank) {
+    std::mt19937_64 random(static_cast<std::uint64_t>(rank) + 1);
+    routing decided;
+    decided.token_count = tokens;
+    decided.choice_count = choices;
+    decided.expert_count = experts;
+    decided.weights.assign(tokens * choices, 1.0f);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        const std::size_t first = random() % experts;
+        const std::size_t step = 1 + 2 * (random() % (experts / 2));  // odd: no expert twice
+        for (std::size_t slot = 0; slot < choices; ++slot)
+            decided.chosen.push_back(static_cast<expert_id>((first + slot * step) % experts));
+    }
+    return assign(decided);
+}
+
+/// One row a pair by MPI_Alltoallv: what a user writes by hand. Where rows come from and go to is
+/// taken from a plan of `direct`, so that both sides move the same.
+class by_hand {
+  public:
+    by_hand(const exchange_plan& plan, std::size_t cols) : plan_(plan), cols_(cols) {
+        const phase& all = plan.dispatch.phases.at(0);
+        const auto ranks = plan.rank_count;
+        for (auto* list : {&send_counts_, &send_at_, &receive_counts_, &receive_at_})
+            list->assign(ranks, 0);
+        for (const segment& s : all.sends) {
+            send_counts_[static_cast<std::size_t>(s.peer)] = numbers(s.rows);
+            send_at_[static_cast<std::size_t>(s.peer)] = numbers(s.first);
+        }
+        for (const segment& s : all.receives) {
+            receive_counts_[static_cast<std::size_t>(s.peer)] = numbers(s.rows);
+            receive_at_[static_cast<std::size_t>(s.peer)] = numbers(s.first);
+        }
+        packed_.resize(all.pack.rows() * cols);
+        staged_.resize(static_cast<std::size_t>(plan.dispatch.staging_rows) * cols);
+        back_.resize(all.pack.rows() * cols);
+    }
+
+    void dispatch(const std::vector<float>& tokens, std::vector<float>& rows) {
+        const std::vector<row_index>& pack = plan_.dispatch.phases[0].pack.from;
+        for (std::size_t i = 0; i < pack.size(); ++i) copy(tokens, pack[i], packed_, i);
+        MPI_Alltoallv(packed_.data(), send_counts_.data(), send_at_.data(), MPI_FLOAT,
+                      staged_.data(), receive_counts_.data(), receive_at_.data(), MPI_FLOAT,
+                      MPI_COMM_WORLD);
+        const std::vector<row_index>& place = plan_.dispatch.deliver.from;
+        const row_index own = plan_.dispatch.source_rows;
+        for (std::size_t i = 0; i < place.size(); ++i)
+            if (place[i] < own)
+                copy(tokens, place[i], rows, i);
+            else
+                copy(staged_, place[i] - own, rows, i);
+    }
+
+    void combine(const std::vector<float>& rows, std::vector<float>& tokens) {
+        const std::vector<row_index>& place = plan_.dispatch.deliver.from;
+        const row_index own = plan_.dispatch.source_rows;
+        std::fill(tokens.begin(), tokens.end(), 0.0f);
+        for (std::size_t i = 0; i < place.size(); ++i)
+            if (place[i] < own)
+                add(rows, i, tokens, place[i]);
+            else
+                copy(rows, static_cast<row_index>(i), staged_,
+                     static_cast<std::size_t>(place[i] - own));
+        MPI_Alltoallv(staged_.data(), receive_counts_.data(), receive_at_.data(), MPI_FLOAT,
+                      back_.data(), send_counts_.data(), send_at_.data(), MPI_FLOAT,
+                      MPI_COMM_WORLD);
+        const std::vector<row_index>& pack = plan_.dispatch.phases[0].pack.from;
+        for (std::size_t i = 0; i < pack.size(); ++i) add(back_, i, tokens, pack[i]);
+    }
+
+  private:
+    int numbers(row_index rows) const { return static_cast<int>(rows) * static_cast<int>(cols_); }
+
+    void copy(const std::vector<float>& from, row_index row, std::vector<float>& to,
+              std::size_t at) const {
+        std::memcpy(to.data() + at * cols_, from.data() + static_cast<std::size_t>(row) * cols_,
+                    cols_ * sizeof(float));
+    }
+    void add(const std::vector<float>& from, std::size_t row, std::vector<float>& to,
+             row_index at) const {
+        const float* source = from.data() + row * cols_;
+        float* sum = to.data() + static_cast<std::size_t>(at) * cols_;
+        for (std::size_t c = 0; c < cols_; ++c) sum[c] += source[c];
+    }
+
+    const exchange_plan& plan_;
+    std::size_t cols_;
+    std::vector<int> send_counts_, send_at_, receive_counts_, receive_at_;
+    std::vector<float> packed_, staged_, back_;
+};
+
+/// Milliseconds until the last rank is through.
+template <class Work>
+double timed(Work&& work) {
+    MPI_Barrier(MPI_COMM_WORLD);
+    const double start = MPI_Wtime();
+    work();
+    const double mine = MPI_Wtime() - start;
+    double longest = 0;
+    MPI_Allreduce(&mine, &longest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    return longest * 1e3;
+}
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                     values.end());
+    return values[values.size() / 2];
+}
+
+void compare(mpi_backend& backend, const topology& nodes, const cluster_costs& costs,
+             std::size_t tokens, std::size_t choices, std::size_t cols, bench::report& report) {
+    const auto placement = expert_placement::blocked(experts, nodes.rank_count());
+    executor exchange(backend, nodes, placement);
+    const assignment assigned = even_assignment(tokens, choices, backend.rank());
+    const exchange_plan plan =
+        best_plan(exchange, assigned, {.row_bytes = cols * sizeof(float), .costs = costs});
+    const exchange_plan flat = exchange.plan(assigned, direct{});
+    by_hand rival(flat, cols);
+
+    std::vector<float> x(tokens * cols, 1.0f), y(tokens * cols);
+    std::vector<float> rows(plan.expert_row_count() * cols);
+    const matrix_view<const float> tokens_in{x.data(), tokens, cols};
+    const matrix_view<float> tokens_out{y.data(), tokens, cols};
+    const matrix_view<float> expert_rows{rows.data(), plan.expert_row_count(), cols};
+    std::vector<double> ours[2], theirs[2];
+    for (int i = 0; i < repetitions; ++i) {
+        ours[0].push_back(timed([&] { exchange.dispatch(plan, tokens_in, expert_rows); }));
+        theirs[0].push_back(timed([&] { rival.dispatch(x, rows); }));
+        ours[1].push_back(timed(
+            [&] { exchange.combine(plan, expert_rows, std::vector<float>(), tokens_out); }));
+        theirs[1].push_back(timed([&] { rival.combine(rows, y); }));
+    }
+    const char* ways[] = {"dispatch", "combine"};
+    for (std::size_t way = 0; way < 2; ++way) {
+        const double mine = median(ours[way]);
+        const double other = median(theirs[way]);
+        report.add({std::to_string(nodes.rank_count()) + " ranks, T " + std::to_string(tokens) +
+                        ", top-" + std::to_string(choices) + ", " +
+                        std::to_string(cols * sizeof(float)) + " B, " + ways[way] + ", " +
+                        plan.strategy,
+                    mine, "ms", "MPI_Alltoallv, packed by hand", other, other / mine});
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    MPI_Init(&argc, &argv);
+    int code = 0;
+    {
+        mpi_backend backend(MPI_COMM_WORLD);
+        // One voice is enough.
+        if (backend.rank() != 0 && std::freopen("/dev/null", "w", stdout) == nullptr) return 1;
+        if (backend.rank() != 0) argc = 1;  // and one file
+        bench::report report("alltoallv", argc, argv);
+        if (backend.rank_count() % 4 != 0) {
+            std::fprintf(stderr, "alltoallv: run me on a multiple of 4 ranks, with mpirun\n");
+            return 2;
+        }
+        const topology nodes = topology::uniform(4, backend.rank_count() / 4);
+        const cluster_costs costs = calibrate(backend, nodes).costs;
+        compare(backend, nodes, costs, 512, 2, 512, report);
+        compare(backend, nodes, costs, 512, 8, 512, report);
+        compare(backend, nodes, costs, 64, 2, 64, report);
+        compare(backend, nodes, costs, 1024, 2, 2048, report);
+        code = report.finish();
+    }
+    MPI_Finalize();
+    return code;
+}
