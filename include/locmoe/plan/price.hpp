@@ -151,7 +151,7 @@ inline double transfer_seconds(const phase_seconds& t, double gamma) {
 /// that has most. In the end the rows are placed, at pack_bandwidth. (The cost model of LogGP with
 /// shared links; the overheads of many messages run beside the bytes of the earlier ones.)
 ///
-/// It takes the worst of each part as if they met on one rank: under skew it is on the high side.
+/// It takes the worst of each part as if they met on one rank: under skew it is mostly too high.
 /// Messages of phases that pass rows on are counted as if no two sources' rows shared one, up to the
 /// phase's peers. A card that hears from f nodes at once takes in eta(f) of its bandwidth, as it does
 /// unless an order with a window is put on the plan (`message_order`). Metadata is left out.
