@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -136,6 +138,237 @@ TEMPLATE_TEST_CASE("scale works in place and dot is the inner product of rows", 
                 REQUIRE(static_cast<double>(load(a.numbers[i * a.stride + c])) == expected);
             }
     }
+}
+
+namespace {
+
+/// Bytes at any distance from a cache line, with gaps, all told apart by their place.
+struct byte_rows {
+    std::size_t rows, bytes, stride;
+    std::vector<std::byte> memory;
+    std::size_t start;
+
+    byte_rows(std::size_t row_count, std::size_t row_bytes, std::size_t gap, std::size_t offset)
+        : rows(row_count), bytes(row_bytes), stride(row_bytes + gap), memory(rows * stride + 128) {
+        const auto over = reinterpret_cast<std::uintptr_t>(memory.data()) % 64;
+        start = (64 - over) % 64 + offset;
+    }
+    token_rows view() {
+        return {memory.data() + start, rows, bytes, stride, element_type::f32};
+    }
+    void fill(std::uint64_t seed) {
+        for (std::byte& b : memory) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            b = static_cast<std::byte>(seed >> 56);
+        }
+    }
+};
+
+/// Ascending runs, as a dispatch lists its sources: each source in `copies` of `runs`.
+std::vector<row_index> in_runs(random_cases::generator& g, std::size_t sources, std::size_t runs,
+                               std::size_t copies) {
+    std::vector<std::vector<row_index>> lists(runs);
+    for (std::size_t r = 0; r < sources; ++r)
+        for (std::size_t c = 0; c < copies; ++c)
+            lists[g.up_to(runs - 1)].push_back(static_cast<row_index>(r));
+    std::vector<row_index> from;
+    for (const auto& list : lists) from.insert(from.end(), list.begin(), list.end());
+    return from;
+}
+
+/// Every byte of `to` after a gather past the caches is what plain copies make it.
+template <class Gather>
+bool copies_as_plain_loops_do(const row_space& space, const row_sums& rows, row_range range,
+                              byte_rows& to, Gather gather) {
+    to.fill(99);
+    byte_rows want = to;
+    const bool done = gather(space, rows, range, to.view());
+    detail::finish_streaming();
+    for (std::size_t i = range.begin; done && i < range.end; ++i)
+        std::memcpy(want.memory.data() + to.start + (i - range.begin) * to.stride,
+                    space.row(rows.from[i]), to.bytes);
+    CHECK(to.memory == want.memory);
+    return done;
+}
+
+}  // namespace
+
+TEST_CASE("rows gathered past the caches are the same to the byte, wherever they lie", "[exec]") {
+    if (!detail::can_stream()) return;
+    random_cases::generator g(4);
+    for (const std::size_t bytes : {1u, 63u, 64u, 100u, 512u, 1001u, 4096u, 131073u})
+        for (const std::size_t gap : {0u, 4u, 64u})
+            for (const std::size_t offset : {0u, 4u, 16u, 60u}) {
+                byte_rows sources(37, bytes, gap, 60 - offset), staging(5, bytes, 3, offset);
+                sources.fill(bytes);
+                staging.fill(bytes + 1);
+                const row_space space{sources.view(), staging.view()};
+                for (const std::size_t copies : {1u, 3u}) {
+                    const row_sums rows{in_runs(g, 42, 5, copies), {}};
+                    const row_range range{2, rows.from.size() - 1};
+                    byte_rows to(range.end - range.begin, bytes, gap, offset);
+                    CHECK(copies_as_plain_loops_do(space, rows, range, to,
+                                                   detail::gather_by_source));
+                    const auto by_target = [](const auto&... args) {
+                        detail::gather_by_target(args...);
+                        return true;
+                    };
+                    copies_as_plain_loops_do(space, rows, range, to, by_target);
+                }
+            }
+}
+
+TEST_CASE("a gather that no order of sources helps is left to the order of targets", "[exec]") {
+    if (!detail::can_stream()) return;
+    byte_rows sources(2000, 64, 0, 0), to(1200, 64, 0, 0);
+    sources.fill(5);
+    const row_space space{sources.view(), {}};
+    const auto declines = [&](const row_sums& rows) {
+        return !copies_as_plain_loops_do(space, rows, {0, rows.from.size()}, to,
+                                         detail::gather_by_source);
+    };
+    row_sums down, few{{0, 1999}, {}}, none, one{{1999}, {}}, twice{{7, 7, 7, 9, 3}, {}};
+    for (row_index r = 1199; r >= 0; --r) down.from.push_back(r);
+    CHECK(declines(down));
+    CHECK(declines(few));
+    CHECK_FALSE(declines(none));
+    CHECK_FALSE(declines(one));
+    CHECK_FALSE(declines(twice));
+}
+
+TEST_CASE("large targets, which are written past the caches, hold what small ones do", "[exec]") {
+    const std::size_t cols = 1030, count = detail::streamed_bytes / (cols * sizeof(float)) + 2;
+    random_cases::generator g(6);
+    strided<float> sources(count, cols), out(count, cols), small(1, cols);
+    sources.fill(g);
+    const row_space space{as_token_rows(sources.view()), {}};
+    for (const bool in_order : {true, false}) {
+        row_sums rows;
+        for (std::size_t i = 0; i < count; ++i)
+            rows.from.push_back(static_cast<row_index>(in_order ? i : i * 7919 % count));
+        host_kernels{}.gather(space, rows, {0, count}, as_token_rows(out.view()));
+        bool same = true;
+        for (std::size_t i = 0; i < count; ++i)
+            same &= std::memcmp(out.view().row(i).data(),
+                                space.row(rows.from[i]), cols * sizeof(float)) == 0;
+        CHECK(same);
+    }
+    row_sums pairs;
+    for (std::size_t i = 0; i < count; ++i) {
+        pairs.first.push_back(static_cast<row_index>(2 * i));
+        pairs.from.push_back(static_cast<row_index>(i));
+        pairs.from.push_back(static_cast<row_index>(i * 7919 % count));
+    }
+    pairs.first.push_back(static_cast<row_index>(2 * count));
+    const std::vector<double> weights(count, 0.1);
+    const auto sum = [&](row_range range, token_rows to) {
+        host_kernels{}.sum(space, pairs, range, std::span<const double>(weights), to);
+    };
+    sum({0, count}, as_token_rows(out.view()));
+    bool same = true;
+    for (std::size_t i = 0; i < count; i += 97) {
+        sum({i, i + 1}, as_token_rows(small.view()));
+        same &= std::memcmp(out.view().row(i).data(), small.view().row(0).data(),
+                            cols * sizeof(float)) == 0;
+    }
+    CHECK(same);
+}
+
+namespace {
+
+/// Numbers with many digits, of both signs, some tiny, some huge, so that every rounding shows.
+template <class E>
+void fill_with_digits(strided<E>& rows, std::uint64_t seed) {
+    for (E& number : rows.numbers) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const double x = (static_cast<double>(seed >> 11) * 0x1p-52 - 1) *
+                         (seed % 64 == 0 ? 6e-6 : seed % 64 == 1 ? 4e4 : 3);
+        if constexpr (std::is_integral_v<E>)
+            number = static_cast<E>(1000 * x);
+        else
+            number = element_traits<E>::store(static_cast<sum_type_t<E>>(x));
+    }
+}
+
+template <class E>
+bool same_bits(const strided<E>& a, const strided<E>& b) {
+    return std::memcmp(a.numbers.data(), b.numbers.data(), a.numbers.size() * sizeof(E)) == 0;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("row kernels give the same bits in every instruction set and past the caches",
+                   "[exec]", float, double, bf16, fp16, std::int32_t, std::int64_t) {
+    using E = TestType;
+    for (const std::size_t cols : {1u, 7u, 31u, 64u, 255u, 256u, 257u, 600u, 1037u}) {
+        strided<E> in(9, cols), out(6, cols), plain = out;
+        fill_with_digits(in, cols);
+        std::vector<float> weights;
+        for (std::size_t i = 0; i < 9; ++i)
+            weights.push_back(std::is_integral_v<E> ? float(i) : 0.1f * float(i + 1));
+        const const_token_rows read = as_token_rows(in.view());
+        const row_space space{{read.data, 7, read.row_bytes, read.row_stride, read.type},
+                              {read.row(7), 2, read.row_bytes, read.row_stride, read.type}};
+        const row_sums rows{{4, 0, 8, 1, 2, 3, 7, 5, 6, 6, 0, 1, 2, 3, 4, 5, 6, 7, 8},
+                            {0, 1, 3, 3, 6, 10, 19}};
+        const std::span<const float> w(weights.data(), 7);
+        const row_range all{0, 6};
+        const token_rows to = as_token_rows(out.view()), plain_to = as_token_rows(plain.view());
+
+        detail::sum_rows<E, float>(&space, &rows, all, w, plain_to, false);
+        for (std::size_t i = 0; i < 6; ++i)
+            for (std::size_t c = 0; c < cols; ++c) {
+                sum_type_t<E> sum{};
+                for (const row_index r : rows.sources(i)) {
+                    const auto at = static_cast<std::size_t>(r);
+                    const auto x = load(in.view()(at, c));
+                    // volatile: a product and a sum, never one fused operation.
+                    volatile sum_type_t<E> product =
+                        at < 7 ? static_cast<sum_type_t<E>>(weights[at]) * x : x;
+                    sum += product;
+                }
+                REQUIRE(load(plain.view()(i, c)) == load(element_traits<E>::store(sum)));
+            }
+        for (const bool streamed : {false, true}) {
+            if (streamed && !detail::can_stream()) continue;
+            fill_with_digits(out, 1);
+            fill_with_digits(plain, 1);
+            detail::sum_rows<E, float>(&space, &rows, all, w, plain_to, false);
+            detail::widest<detail::sum_rows<E, float>>(&space, &rows, all, w, to, streamed);
+            detail::finish_streaming();
+            CHECK(same_bits(out, plain));
+        }
+        const const_token_rows six{read.data, 6, read.row_bytes, read.row_stride, read.type};
+        detail::scale_rows<E, float>(six, w, plain_to);
+        detail::widest<detail::scale_rows<E, float>>(six, w, to);
+        CHECK(same_bits(out, plain));
+        if constexpr (!std::is_integral_v<E>) {
+            std::vector<double> dots(6), plain_dots(6);
+            detail::dot_rows<E, double>(six, to, std::span(plain_dots));
+            detail::widest<detail::dot_rows<E, double>>(six, const_token_rows(to), std::span(dots));
+            CHECK(dots == plain_dots);
+        }
+    }
+}
+
+TEST_CASE("row kernels take no rows and rows without columns", "[exec]") {
+    strided<float> in(3, 5), out(3, 5), empty(3, 0);
+    const auto before = out.numbers;
+    const row_space space{as_token_rows(in.view()), {}};
+    const row_sums gathered{{0, 1, 2}, {}}, summed{{0, 1, 2}, {0, 2, 2, 3}};
+    const std::vector<float> weights(3, 2.0f);
+    const std::span<const float> w(weights);
+    const token_rows to = as_token_rows(out.view()), nothing = as_token_rows(empty.view());
+    host_kernels{}.gather(space, gathered, {1, 1}, to);
+    host_kernels{}.sum(space, summed, {1, 1}, w, to);
+    host_kernels{}.scale(const_token_rows{}, std::span<const float>{}, token_rows{});
+    CHECK(out.numbers == before);
+    host_kernels{}.gather({nothing, {}}, gathered, {0, 3}, nothing);
+    host_kernels{}.sum({nothing, {}}, summed, {0, 3}, w, nothing);
+    host_kernels{}.scale(nothing, w, nothing);
+    std::vector<float> dots(3, 1.0f);
+    host_kernels{}.dot(nothing, nothing, std::span(dots));
+    CHECK(dots == std::vector<float>(3, 0.0f));
 }
 
 namespace {
