@@ -315,7 +315,9 @@ TEMPLATE_TEST_CASE("row kernels give the same bits in every instruction set and 
         const row_range all{0, 6};
         const token_rows to = as_token_rows(out.view()), plain_to = as_token_rows(plain.view());
 
-        detail::sum_rows<E, float>(&space, &rows, all, w, plain_to, false);
+        using detail::row_store;
+        const auto plain_sum = detail::sum_rows<E, float, row_store::cached, 16>;
+        plain_sum(&space, &rows, all, w, plain_to);
         for (std::size_t i = 0; i < 6; ++i)
             for (std::size_t c = 0; c < cols; ++c) {
                 sum_type_t<E> sum{};
@@ -329,24 +331,30 @@ TEMPLATE_TEST_CASE("row kernels give the same bits in every instruction set and 
                 }
                 REQUIRE(load(plain.view()(i, c)) == load(element_traits<E>::store(sum)));
             }
-        for (const bool streamed : {false, true}) {
-            if (streamed && !detail::can_stream()) continue;
+        host_kernels{}.sum(space, rows, all, w, to);
+        CHECK(same_bits(out, plain));
+        if (detail::can_stream()) {
             fill_with_digits(out, 1);
             fill_with_digits(plain, 1);
-            detail::sum_rows<E, float>(&space, &rows, all, w, plain_to, false);
-            detail::widest<detail::sum_rows<E, float>>(&space, &rows, all, w, to, streamed);
+            plain_sum(&space, &rows, all, w, plain_to);
+            detail::streaming<detail::sum_rows<E, float, row_store::streamed, 32>>(&space, &rows,
+                                                                                   all, w, to);
             detail::finish_streaming();
             CHECK(same_bits(out, plain));
         }
         const const_token_rows six{read.data, 6, read.row_bytes, read.row_stride, read.type};
-        detail::scale_rows<E, float>(six, w, plain_to);
-        detail::widest<detail::scale_rows<E, float>>(six, w, to);
+        detail::scale_rows<E, float, 16>(six, w, plain_to);
+        host_kernels{}.scale(six, w, to);
         CHECK(same_bits(out, plain));
         if constexpr (!std::is_integral_v<E>) {
-            std::vector<double> dots(6), plain_dots(6);
-            detail::dot_rows<E, double>(six, to, std::span(plain_dots));
-            detail::widest<detail::dot_rows<E, double>>(six, const_token_rows(to), std::span(dots));
-            CHECK(dots == plain_dots);
+            const auto check_dots = [&](auto real) {
+                std::vector<decltype(real)> dots(6), plain_dots(6);
+                detail::dot_rows<E, decltype(real), 16>(six, to, std::span(plain_dots));
+                host_kernels{}.dot(six, to, std::span(dots));
+                CHECK(dots == plain_dots);
+            };
+            check_dots(float{});
+            check_dots(double{});
         }
     }
 }

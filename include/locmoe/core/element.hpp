@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "locmoe/core/detail/short_float.hpp"
+
 namespace locmoe {
 
 /// What a row's numbers are, for code that sees rows as bytes.
@@ -23,12 +25,10 @@ struct bf16 {
     friend constexpr bool operator==(bf16 a, bf16 b) { return float(a) == float(b); }
 
   private:
-    // A NaN is told by a mask instead of a branch: a loop over rows becomes vector instructions.
-    [[gnu::always_inline]] static constexpr std::uint16_t round(float value) {
-        const auto u = std::bit_cast<std::uint32_t>(value);
-        const std::uint32_t nan = 0u - static_cast<std::uint32_t>((u & 0x7fffffffu) > 0x7f800000u);
-        const std::uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-        return static_cast<std::uint16_t>((rounded & ~nan) | (((u >> 16) | 0x40u) & nan));
+    static constexpr std::uint16_t round(float value) {
+        std::uint32_t rounded = 0;
+        detail::narrow_bf16(value, rounded);
+        return static_cast<std::uint16_t>(rounded);
     }
 };
 
@@ -42,37 +42,15 @@ struct fp16 {
     friend constexpr bool operator==(fp16 a, fp16 b) { return float(a) == float(b); }
 
   private:
-    // Selections as masks instead of branches: a loop over rows becomes vector instructions.
-    static constexpr std::uint32_t where(bool b) { return 0u - static_cast<std::uint32_t>(b); }
-
-    [[gnu::always_inline]] static constexpr float widen(std::uint16_t h) {
-        const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
-        const std::uint32_t magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13;
-        const std::uint32_t subnormal = where(magnitude < 0x00800000u);
-        const std::uint32_t special = where(magnitude >= 0x0f800000u);  // infinity and NaN
-        // A subnormal gets the exponent of 2^-14 and with it a leading 1, which is taken off again.
-        const std::uint32_t normal = magnitude + (112u << 23) + (special & (112u << 23)) +
-                                     (subnormal & (1u << 23));
-        const float shifted = std::bit_cast<float>((normal & subnormal) | (0x38800000u & ~subnormal));
-        const auto exact = std::bit_cast<std::uint32_t>(shifted - 0x1p-14f);
-        return std::bit_cast<float>(sign | (exact & subnormal) | (normal & ~subnormal));
+    static constexpr float widen(std::uint16_t h) {
+        float value = 0;
+        detail::widen_fp16(std::uint32_t{h}, value);
+        return value;
     }
-
-    [[gnu::always_inline]] static constexpr std::uint16_t narrow(float value) {
-        const auto u = std::bit_cast<std::uint32_t>(value);
-        const std::uint32_t sign = (u >> 16) & 0x8000u;
-        const std::uint32_t a = u & 0x7fffffffu;
-        const std::uint32_t subnormal = where(a < 0x38800000u), over = where(a >= 0x47800000u);
-        const std::uint32_t nan = where(a > 0x7f800000u);
-        // Adding 1/2 leaves 2^-24, the least binary16, in the last place: the sum is rounded to it.
-        const float rounded = std::bit_cast<float>(a & subnormal) + 0.5f;
-        const std::uint32_t small = std::bit_cast<std::uint32_t>(rounded) - (126u << 23);
-        // Normal in binary16; a carry out of the mantissa is the right one.
-        const std::uint32_t r = a - (112u << 23);
-        const std::uint32_t normal = (r + 0xfffu + ((r >> 13) & 1u)) >> 13;
-        const std::uint32_t special = 0x7c00u | (nan & (0x200u | ((a >> 13) & 0x1ffu)));
-        return static_cast<std::uint16_t>(sign | (small & subnormal) | (special & over) |
-                                          (normal & ~subnormal & ~over));
+    static constexpr std::uint16_t narrow(float value) {
+        std::uint32_t bits = 0;
+        detail::narrow_fp16(value, bits);
+        return static_cast<std::uint16_t>(bits);
     }
 };
 

@@ -52,25 +52,34 @@ struct host_kernels {
     template <class Weight>
     void sum(const row_space& space, const row_sums& rows, row_range range,
              std::span<const Weight> weights, token_rows to) const {
-        const bool past_caches = streamed(range, to);
+        using detail::row_store;
         detail::with_element(to.type, [&](auto element) {
-            detail::widest<detail::sum_rows<decltype(element), Weight>>(&space, &rows, range,
-                                                                        weights, to, past_caches);
+            using E = decltype(element);
+            if (!streamed(range, to))
+                return detail::widest_of<detail::sum_rows<E, Weight, row_store::cached, 16>,
+                                         detail::sum_rows<E, Weight, row_store::cached, 32>>(
+                    &space, &rows, range, weights, to);
+            detail::streaming<detail::sum_rows<E, Weight, row_store::streamed, 32>>(
+                &space, &rows, range, weights, to);
+            detail::finish_streaming();
         });
-        if (past_caches) detail::finish_streaming();
     }
 
     template <class Weight>
     void scale(const_token_rows in, std::span<const Weight> weights, token_rows to) const {
         detail::with_element(to.type, [&](auto element) {
-            detail::widest<detail::scale_rows<decltype(element), Weight>>(in, weights, to);
+            using E = decltype(element);
+            detail::widest_of<detail::scale_rows<E, Weight, 16>,
+                              detail::scale_rows<E, Weight, 32>>(in, weights, to);
         });
     }
 
     template <class Result>
     void dot(const_token_rows a, const_token_rows b, std::span<Result> dots) const {
         detail::with_element(a.type, [&](auto element) {
-            detail::widest<detail::dot_rows<decltype(element), Result>>(a, b, dots);
+            using E = decltype(element);
+            detail::widest_of<detail::dot_rows<E, Result, 16>, detail::dot_rows<E, Result, 32>>(
+                a, b, dots);
         });
     }
 

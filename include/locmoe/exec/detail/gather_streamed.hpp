@@ -55,9 +55,7 @@ inline void gather_by_target(const row_space& space, const row_sums& rows, row_r
         const auto later = [&](std::size_t by) {
             return i + by < range.end ? space.row(rows.from[i + by]) : nullptr;
         };
-#ifdef __GNUC__
-        if (const std::byte* page = later(pages)) __builtin_prefetch(page);
-#endif
+        if (const std::byte* page = later(pages)) fetch_line(page);
         stream_row(to.row(i - range.begin), space.row(rows.from[i]), to.row_bytes, later(1));
     }
 }

@@ -28,4 +28,18 @@ auto widest(Args... args) {
     return Body(args...);
 }
 
+/// For bodies that say how wide their vectors are: `Wide(args...)`, of 32 bytes, where the processor
+/// has AVX2, else `Plain(args...)`, of 16.
+template <auto Plain, auto Wide, class... Args>
+auto widest_of(Args... args) {
+#if LOCMOE_HAS_WIDER
+    if (__builtin_cpu_supports("avx2")) return with_avx2<Wide>(args...);
+    return Plain(args...);
+#elif defined(__AVX2__)
+    return Wide(args...);
+#else
+    return Plain(args...);
+#endif
+}
+
 }  // namespace locmoe::detail
