@@ -316,8 +316,10 @@ TEMPLATE_TEST_CASE("row kernels give the same bits in every instruction set and 
         const token_rows to = as_token_rows(out.view()), plain_to = as_token_rows(plain.view());
 
         using detail::row_store;
-        const auto plain_sum = detail::sum_rows<E, float, row_store::cached, 16>;
-        plain_sum(&space, &rows, all, w, plain_to);
+        const auto plain_sum = [&] {
+            detail::sum_rows<E, float, row_store::cached, 16>(&space, &rows, all, w, plain_to);
+        };
+        plain_sum();
         for (std::size_t i = 0; i < 6; ++i)
             for (std::size_t c = 0; c < cols; ++c) {
                 sum_type_t<E> sum{};
@@ -336,7 +338,7 @@ TEMPLATE_TEST_CASE("row kernels give the same bits in every instruction set and 
         if (detail::can_stream()) {
             fill_with_digits(out, 1);
             fill_with_digits(plain, 1);
-            plain_sum(&space, &rows, all, w, plain_to);
+            plain_sum();
             detail::streaming<detail::sum_rows<E, float, row_store::streamed, 32>>(&space, &rows,
                                                                                    all, w, to);
             detail::finish_streaming();

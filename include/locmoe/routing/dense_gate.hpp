@@ -8,6 +8,7 @@
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/check.hpp"
+#include "locmoe/routing/detail/dense_product.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
 namespace locmoe {
@@ -17,7 +18,9 @@ struct dense_gate_options {
 };
 
 /// logit_i = w_i . x, or ReLU(w_i . x): one learned vector of weights an expert. The weights
-/// `[n, d]` belong to the caller, who may change them between batches but not move them.
+/// `[n, d]` belong to the caller, who may change them between batches but not move them. A logit's
+/// bits do not depend on the batch or the other experts; they are the same on all processors with
+/// fused multiply-add, and others round each product too.
 template <class Real>
     requires std::floating_point<Real>
 class dense_gate {
@@ -55,11 +58,10 @@ class dense_gate {
     void forward(matrix_view<const E> tokens, matrix_view<Real> logits) const {
         if (tokens.rows != 0) check_columns(tokens.cols);
         detail::check_shape("dense_gate", "logits", logits, tokens.rows, weights_.rows);
-        std::vector<Real> widened;
-        for (std::size_t t = 0; t < tokens.rows; ++t) {
-            const Real* x = real_row(tokens, t, widened);
-            for (std::size_t i = 0; i < weights_.rows; ++i) logits(t, i) = activate(raw(x, i));
-        }
+        detail::dense_product(tokens, weights_, logits);
+        if (!options_.relu) return;
+        for (std::size_t t = 0; t < tokens.rows; ++t)
+            for (Real& z : logits.row(t)) z = activate(z);
     }
 
     /// Adds to `grad_tokens` `[T, d]` and `grad_weights` `[n, d]`. The ReLU passes a gradient where
@@ -72,11 +74,14 @@ class dense_gate {
         detail::check_shape("dense_gate", "grad_logits", grad_logits, tokens.rows, weights_.rows);
         detail::check_shape("dense_gate", "grad_tokens", grad_tokens, tokens.rows, d);
         check_gradient(grad_weights);
-        std::vector<Real> widened;
+        std::vector<Real> widened, raw(options_.relu ? tokens.rows * weights_.rows : 0);
+        if (options_.relu)
+            detail::dense_product(tokens, weights_,
+                                  matrix_view<Real>(raw.data(), tokens.rows, weights_.rows));
         for (std::size_t t = 0; t < tokens.rows; ++t) {
             const Real* x = real_row(tokens, t, widened);
             for (std::size_t i = 0; i < weights_.rows; ++i) {
-                if (options_.relu && raw(x, i) <= Real(0)) continue;
+                if (options_.relu && raw[t * weights_.rows + i] <= Real(0)) continue;
                 const Real g = grad_logits(t, i);
                 detail::row_add_scaled(grad_tokens.row(t).data(), g, weights_.row(i).data(), d);
                 detail::row_add_scaled(grad_weights.row(i).data(), g, x, d);
@@ -85,10 +90,6 @@ class dense_gate {
     }
 
   private:
-    Real raw(const Real* x, std::size_t expert) const {
-        return detail::row_dot(x, weights_.row(expert).data(), weights_.cols);
-    }
-
     // NaN stays NaN, so that whoever checks the logits still sees it.
     Real activate(Real z) const { return options_.relu && z < Real(0) ? Real(0) : z; }
 
