@@ -172,7 +172,10 @@ std::vector<row_index> in_runs(random_cases::generator& g, std::size_t sources, 
         for (std::size_t c = 0; c < copies; ++c)
             lists[g.up_to(runs - 1)].push_back(static_cast<row_index>(r));
     std::vector<row_index> from;
-    for (const auto& list : lists) from.insert(from.end(), list.begin(), list.end());
+    for (const auto& list : lists) {
+        from.insert(from.end(), list.begin(), list.end());
+        from.insert(from.end(), g.up_to(2), empty_row);  // padding
+    }
     return from;
 }
 
@@ -184,9 +187,13 @@ bool copies_as_plain_loops_do(const row_space& space, const row_sums& rows, row_
     byte_rows want = to;
     const bool done = gather(space, rows, range, to.view());
     detail::finish_streaming();
-    for (std::size_t i = range.begin; done && i < range.end; ++i)
-        std::memcpy(want.memory.data() + to.start + (i - range.begin) * to.stride,
-                    space.row(rows.from[i]), to.bytes);
+    for (std::size_t i = range.begin; done && i < range.end; ++i) {
+        std::byte* out = want.memory.data() + to.start + (i - range.begin) * to.stride;
+        if (rows.from[i] == empty_row)
+            std::memset(out, 0, to.bytes);
+        else
+            std::memcpy(out, space.row(rows.from[i]), to.bytes);
+    }
     CHECK(to.memory == want.memory);
     return done;
 }

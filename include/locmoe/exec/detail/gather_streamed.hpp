@@ -1,11 +1,21 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 
 #include "locmoe/exec/detail/stream_row.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 
 namespace locmoe::detail {
+
+/// One row of a gather past the caches, while the row `ahead` is fetched, where that is not null.
+inline void stream_gathered(const row_space& space, row_index r, std::byte* to, std::size_t bytes,
+                            const std::byte* ahead) {
+    if (r == empty_row)
+        std::memset(to, 0, bytes);
+    else
+        stream_row(to, space.row(r), bytes, ahead);
+}
 
 /// `gather` past the caches, in the order of the sources instead of the targets: a row that goes to k
 /// places is read from memory once, and rows are read one after the other. A dispatch lists its
@@ -21,7 +31,7 @@ inline bool gather_by_source(const row_space& space, const row_sums& rows, row_r
     for (std::size_t i = range.begin; i < range.end; ++i) {
         const row_index r = rows.from[i];
         if (i == range.begin) lowest = highest = r;
-        if (r < lowest) lowest = r;
+        if (r < lowest) lowest = r;  // empty_row is the lowest: the first block has it
         if (r > highest) highest = r;
         if (i == range.begin || r < rows.from[i - 1]) {
             if (runs == most_runs) return false;
@@ -40,8 +50,8 @@ inline bool gather_by_source(const row_space& space, const row_sums& rows, row_r
         for (std::size_t run = 0; run < runs; ++run)
             for (std::size_t& i = next[run]; i < end[run] && rows.from[i] < limit; ++i) {
                 const bool more = ahead < limit + block && ahead <= highest;
-                stream_row(to.row(i - range.begin), space.row(rows.from[i]), to.row_bytes,
-                           more ? space.row(ahead++) : nullptr);
+                stream_gathered(space, rows.from[i], to.row(i - range.begin), to.row_bytes,
+                                more ? space.row(ahead++) : nullptr);
             }
     }
     return true;
@@ -53,10 +63,12 @@ inline void gather_by_target(const row_space& space, const row_sums& rows, row_r
     constexpr std::size_t pages = 4;  // rows ahead, whose addresses are looked up in time
     for (std::size_t i = range.begin; i < range.end; ++i) {
         const auto later = [&](std::size_t by) {
-            return i + by < range.end ? space.row(rows.from[i + by]) : nullptr;
+            return i + by < range.end && rows.from[i + by] != empty_row
+                       ? space.row(rows.from[i + by])
+                       : nullptr;
         };
         if (const std::byte* page = later(pages)) fetch_line(page);
-        stream_row(to.row(i - range.begin), space.row(rows.from[i]), to.row_bytes, later(1));
+        stream_gathered(space, rows.from[i], to.row(i - range.begin), to.row_bytes, later(1));
     }
 }
 
