@@ -1,10 +1,11 @@
-// The host's kernels against what this machine can do, measured in the same run: a kernel, its limit
-// and its rivals in turn, `ratio` the median over the rounds of one's time over the other's. One
-// thread; bytes are those that have to be read and written. bench/README.md says what each limit is
-// made of and what keeps a kernel from it.
+// The host's kernels against what this machine can do, measured in the same run: a kernel, its
+// limit and its rivals in turn, `ratio` the median over the rounds of one's time over the other's.
+// One thread; bytes are those that have to be read and written. bench/README.md says what each
+// limit is made of and what keeps a kernel from it.
 //
 // Rivals: loops of memcpy and of plain arithmetic; where LibTorch is found, its index_select into a
-// given output, index_add_, and matmul, softmax and topk, with one thread and AVX-512 where there is.
+// given output, index_add_, and matmul, softmax and topk, with one thread and AVX-512 where there
+// is.
 
 #include <algorithm>
 #include <cstddef>
@@ -147,11 +148,13 @@ BENCH_WIDE void fill_past_caches(std::byte* to, std::size_t bytes) {
     locmoe::detail::finish_streaming();
 }
 
-/// Each row read once, one after the other, and written `copies` times, each time to where it stood.
+/// Each row read once, one after the other, and written `copies` times, each time to where it
+/// stood.
 void copy_rows(const_token_rows from, token_rows to, std::size_t copies) {
     for (std::size_t r = 0; r < from.rows; ++r)
         for (std::size_t c = 0; c < copies; ++c)
-            locmoe::detail::stream_row(to.row(c * from.rows + r), from.row(r), from.row_bytes, nullptr);
+            locmoe::detail::stream_row(to.row(c * from.rows + r), from.row(r), from.row_bytes,
+                                       nullptr);
     locmoe::detail::finish_streaming();
 }
 
@@ -240,17 +243,20 @@ void rows_moved(bench::report& report, const char* type, std::size_t T, std::siz
     const memory<E> token_memory(T * d), row_memory(R * d);
     const routed plan(T, n, k);
     const std::vector<float> weights(R, 0.4f);
-    const auto tokens = as_token_rows(token_memory.rows(d)), rows = as_token_rows(row_memory.rows(d));
+    const auto tokens = as_token_rows(token_memory.rows(d));
+    const auto rows = as_token_rows(row_memory.rows(d));
     const double bytes = static_cast<double>(token_memory.bytes() + row_memory.bytes());
     const std::string shape = std::string(type) + ", T " + std::to_string(T) + ", d " +
                               std::to_string(d) + ", k " + std::to_string(k);
     const host_kernels kernels;
 
     std::vector<contestant> dispatchers{
-        {"limit", "rows read once in order, written k times in order", [&] { copy_rows(tokens, rows, k); }, 0.95},
+        {"limit", "rows read once in order, written k times in order",
+         [&] { copy_rows(tokens, rows, k); }, 0.95},
         {"memcpy", "memcpy of each row", [&] {
              for (std::size_t i = 0; i < R; ++i)
-                 std::memcpy(rows.row(i), tokens.row(static_cast<std::size_t>(plan.dispatch.from[i])),
+                 std::memcpy(rows.row(i),
+                             tokens.row(static_cast<std::size_t>(plan.dispatch.from[i])),
                              rows.row_bytes);
          }}};
     std::vector<contestant> combiners{
@@ -312,7 +318,8 @@ void gates(bench::report& report, std::size_t T, std::size_t d, std::size_t n, s
                                          tokens.bytes());
                           },
                           n < 64 ? std::optional<double>(0.85) : std::nullopt};
-    const contestant peak{"FMA peak", "fused multiply-adds in registers", [&] { multiply_add(operations); },
+    const contestant peak{"FMA peak", "fused multiply-adds in registers",
+                          [&] { multiply_add(operations); },
                           n >= 64 ? std::optional<double>(0.92) : std::nullopt};
 
     const top_k_router router(dense_gate<float>(weights.rows(d)), {.k = k});

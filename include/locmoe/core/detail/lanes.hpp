@@ -11,9 +11,9 @@
 namespace locmoe::detail {
 
 // Which loops a compiler makes vector instructions of depends on its version, on -O2 or -O3, and on
-// what else stands there. The hottest say it themselves, in the vector types that GCC and Clang have;
-// for other compilers a vector is one number. All is inlined, to take the instruction set of the
-// function that it stands in.
+// what else stands there. The hottest say it themselves, in the vector types that GCC and Clang
+// have; for other compilers a vector is one number. All is inlined, to take the instruction set of
+// the function that it stands in.
 
 #ifdef __GNUC__
 template <class T, std::size_t N>

@@ -17,8 +17,8 @@ inline void stream_gathered(const row_space& space, row_index r, std::byte* to, 
         stream_row(to, space.row(r), bytes, ahead);
 }
 
-/// `gather` past the caches, in the order of the sources instead of the targets: a row that goes to k
-/// places is read from memory once, and rows are read one after the other. A dispatch lists its
+/// `gather` past the caches, in the order of the sources instead of the targets: a row that goes to
+/// k places is read from memory once, and rows are read one after the other. A dispatch lists its
 /// sources in a few ascending runs (one an expert or a rank), so that no sorting is needed: of each
 /// run as much is copied as lies in one block of sources, then of the next block. Meanwhile the
 /// block after it is fetched. False, with nothing done, where there are many runs, or more sources

@@ -34,8 +34,8 @@ struct summed_row {
     }
 };
 
-/// `Packs` vectors of columns of a row, from column `first` on, written to `to`: all sources are added
-/// to them while they are in registers.
+/// `Packs` vectors of columns of a row, from column `first` on, written to `to`: all sources are
+/// added to them while they are in registers.
 template <row_store Store, std::size_t Packs, std::size_t N, class E, class Weight>
 [[gnu::always_inline]] inline void sum_columns(const summed_row<E, Weight>& row,
                                                std::size_t first, E* to) {

@@ -7,12 +7,12 @@
 namespace locmoe::detail {
 
 // A plain store reads the line that it is to overwrite, and drives from the cache what is still
-// wanted there. A non-temporal one does neither, but the row has to be fetched from memory again. It
-// takes 32 bytes an instruction to pay, so that only processors with AVX2 have it here.
+// wanted there. A non-temporal one does neither, but the row has to be fetched from memory again.
+// It takes 32 bytes an instruction to pay, so that only processors with AVX2 have it here.
 
 /// Targets of this many bytes and more are written past the caches: none that fits is worth it, and
-/// of a larger one little would be left there. Measured: with 32 MiB of last-level cache, even where
-/// the target is read at once, streaming loses at 8 MiB and wins at 16.
+/// of a larger one little would be left there. Measured: with 32 MiB of last-level cache, even
+/// where the target is read at once, streaming loses at 8 MiB and wins at 16.
 inline constexpr std::size_t streamed_bytes = std::size_t{16} << 20;
 
 /// Shorter rows are mostly their ends, which are not whole cache lines.
@@ -51,8 +51,8 @@ inline bool can_stream() {
 #endif
 }
 
-/// Copies `bytes` past the caches, the ends that are not whole lines aside, and meanwhile fetches as
-/// many from `ahead`, where that is not null. Only where `can_stream`; `finish_streaming` before
+/// Copies `bytes` past the caches, the ends that are not whole lines aside, and meanwhile fetches
+/// as many from `ahead`, where that is not null. Only where `can_stream`; `finish_streaming` before
 /// anybody else reads the rows.
 [[gnu::target("avx2")]] inline void stream_row(std::byte* to, const std::byte* from,
                                                std::size_t bytes, const std::byte* ahead) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <type_traits>
@@ -13,14 +12,14 @@
 
 namespace locmoe::detail {
 
-// Z = X W^T, for X [T, d] that comes from memory and W [n, d] that fits in a cache. A tile of tokens
-// by experts is held in registers while it runs down the depth d: each token's numbers are
+// Z = X W^T, for X [T, d] that comes from memory and W [n, d] that fits in a cache. A tile of
+// tokens by experts is held in registers while it runs down the depth d: each token's numbers are
 // broadcast, and multiplied with vectors that hold one number of several experts each.
 //
-// A logit is a sum of sums over 256 columns each, both from left to right. That is the same in every
-// instruction set and for every T, n and place in the batch; so the bits of a logit depend on
-// whether products are rounded before they are added, alone. They are not (fused multiply-add) where
-// the processor has AVX2 and FMA, or AVX-512.
+// A logit is a sum of sums over 256 columns each, both from left to right. That is the same in
+// every instruction set and for every T, n and place in the batch; so the bits of a logit depend on
+// whether products are rounded before they are added, alone. They are not (fused multiply-add)
+// where the processor has AVX2 and FMA, or AVX-512.
 
 #if defined(__GNUC__) && defined(__x86_64__)
 #define LOCMOE_HAS_FUSED 1
@@ -28,7 +27,8 @@ namespace locmoe::detail {
 #define LOCMOE_HAS_FUSED 0
 #endif
 
-inline constexpr std::size_t tile_tokens = 6;  // a first-level cache has 8 ways, and rows may all lie in one set
+// A first-level cache has 8 ways, and rows may all lie in one set.
+inline constexpr std::size_t tile_tokens = 6;
 inline constexpr std::size_t summed_depth = 256;
 
 [[gnu::always_inline]] inline std::size_t least(std::size_t a, std::size_t b) {
@@ -41,8 +41,8 @@ inline constexpr std::size_t summed_depth = 256;
 }
 
 /// W as the tiles read it: blocks of `block_depth` columns, of each its panels of vectors of N
-/// experts, of each panel, for each column, the experts' numbers side by side. Experts are filled up
-/// with zeros to whole vectors.
+/// experts, of each panel, for each column, the experts' numbers side by side. Experts are filled
+/// up with zeros to whole vectors.
 template <class Real, std::size_t N>
 std::vector<Real> weight_panels(matrix_view<const Real> w, std::size_t most,
                                 std::size_t block_depth) {
@@ -65,8 +65,8 @@ std::vector<Real> weight_panels(matrix_view<const Real> w, std::size_t most,
     return panels;
 }
 
-/// sums [tile, V vectors] += the tile's products over `depth` columns. Fetches as many
-/// columns from `ahead`, of `ahead_bytes` each.
+/// sums [tile, V vectors] += the tile's products over `depth` columns. Fetches as many columns from
+/// `ahead`, of `ahead_bytes` each.
 template <class Real, std::size_t N, std::size_t V>
 [[gnu::always_inline]] inline void multiply_tile(const Real* const (&x)[tile_tokens],
                                                  const Real* w, std::size_t depth,
@@ -111,8 +111,9 @@ template <class Real, std::size_t N, std::size_t V>
 [[gnu::always_inline]] inline void add_tile(const Real* const (&x)[tile_tokens], const Real* w,
                                             std::size_t depth,
                                             const std::byte* const (&ahead)[tile_tokens],
-                                            std::size_t ahead_bytes, bool at_first, matrix_view<Real> z,
-                                            std::size_t first_token, std::size_t first_expert) {
+                                            std::size_t ahead_bytes, bool at_first,
+                                            matrix_view<Real> z, std::size_t first_token,
+                                            std::size_t first_expert) {
     const std::size_t tokens = least(tile_tokens, z.rows - first_token);
     const std::size_t experts = least(V * N, z.cols - first_expert);
     lanes<Real, N> sums[tile_tokens][V] = {};
