@@ -1,5 +1,6 @@
 // The program from outside: what it prints, writes and returns.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
