@@ -190,12 +190,10 @@ void run(const traffic_case& c, bench::report& report, findings& found) {
         else
             found.others.push_back(cell);
         raise_lowest(found.least_over_direct, found.slowest, ms[s][0] / mine, cell);
-        // Bandwidth dominates where it takes ten times what latency and overheads of the fewest
-        // messages do.
+        // Bandwidth dominates where the bound is ten times the latencies and overheads of the plan.
         double fixed = 0;
-        for (const cost_estimate& e : chosen[s].why.candidates)
-            if (e.strategy == "node_aggregated")
-                for (const phase_cost& p : e.phases) fixed += static_cast<double>(p.fixed()) * 1e-6;
+        for (const phase_cost& p : chosen[s].why.chosen().phases)
+            fixed += static_cast<double>(p.fixed()) * 1e-6;
         if (bound >= 10 * fixed) {
             ++found.bandwidth_cells;
             raise_lowest(found.worst_of_bound, found.worst_cell, bound / mine, cell);
