@@ -129,7 +129,7 @@ inline double transfer_seconds(const phase_seconds& t, double gamma) {
     const double paced = larger(t.posting, t.taking_in) + t.message;
     const double flowing = gamma + t.bytes;
     const double least = t.posting < t.bytes ? t.posting : t.bytes;
-    const double late = t.taking_in - t.posting - 0.25 * t.spread * t.bytes;
+    const double late = t.taking_in - t.posting - 0.45 * t.spread * t.bytes;
     const double rest = larger(0.3 * least, late);
     return t.latency + larger(paced, flowing) + rest * (t.bytes < paced ? t.bytes / paced : 1);
 }
