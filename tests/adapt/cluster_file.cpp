@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <random>
@@ -90,7 +91,9 @@ std::string repeated(const std::string& text, std::size_t times) {
 }
 
 std::string temporary_file() {
-    return "/tmp/locmoe_cluster_file_test_" + std::to_string(getpid()) + ".json";
+    return (std::filesystem::temp_directory_path() /
+            ("locmoe_cluster_file_test_" + std::to_string(getpid()) + ".json"))
+        .string();
 }
 
 }  // namespace
