@@ -229,8 +229,10 @@ TEST_CASE("the cheapest strategy is chosen, and every rank says why", "[plan]") 
         REQUIRE(why.candidates[0].declined.empty());
         for (std::size_t i = 1; i < why.candidates.size(); ++i) {
             REQUIRE(why.candidates[i].declined.empty() <= why.candidates[i - 1].declined.empty());
-            if (i > 1 && why.candidates[i].declined.empty())
-                REQUIRE(why.candidates[i].nanoseconds * 51 >= why.candidates[0].nanoseconds * 50);
+            if (!why.candidates[i].declined.empty()) continue;
+            REQUIRE(why.candidates[i].nanoseconds * 51 >= why.candidates[0].nanoseconds * 50);
+            if (i > 1)
+                REQUIRE(why.candidates[i].nanoseconds >= why.candidates[i - 1].nanoseconds);
         }
         for (const exchange_plan& plan : plans) REQUIRE(plan.choice == plans[0].choice);
 
@@ -242,6 +244,21 @@ TEST_CASE("the cheapest strategy is chosen, and every rank says why", "[plan]") 
         ++chosen[plans[0].strategy];
     }
     CHECK(chosen.size() >= 3);  // not always the same
+}
+
+TEST_CASE("of equal prices the first candidate is taken and the others stay in order of price",
+          "[plan]") {
+    const auto nodes = topology::uniform(6, 4);
+    const auto choice =
+        *best_plan_all(nodes, expert_placement::blocked(24, 24), popular(24, 1024, 8, 24, 0),
+                       {.row_bytes = 8192, .costs = {}},
+                       candidates(node_aggregated{.chunks = 4}, node_aggregated{.chunks = 8},
+                                  node_aggregated{.chunks = 16}))[0]
+             .choice;
+    CHECK(choice.chosen().strategy == "node_aggregated, 4 chunks");
+    CHECK(choice.candidates[1].nanoseconds < choice.chosen().nanoseconds);
+    CHECK(choice.candidates[1].nanoseconds <= choice.candidates[2].nanoseconds);
+    CHECK(choice.candidates[2].nanoseconds < choice.chosen().nanoseconds);
 }
 
 TEST_CASE("what was chosen is the fastest of all, or within 5 percent of it, on the simulated clock",
@@ -307,6 +324,13 @@ TEST_CASE("a chosen plan describes its estimate, the runner-up and the lower bou
         "    declined: store_and_forward, radix 4, for there are no more nodes than its radix\n";
     INFO(text);
     CHECK(text.find(expected) != std::string::npos);
+    why.candidates[1].nanoseconds = 249000;
+    plans[0].choice = why;
+    CHECK(describe(plans[0], 4096)
+              .find("runner-up: node_aggregated, 0.249000 ms, equal as far as prices tell\n") !=
+          std::string::npos);
+    why.candidates[1].nanoseconds = 300000;
+    plans[0].choice = why;
     const std::string json = describe_json(plans[0], 4096);
     INFO(json);
     CHECK(json.find(R"("choice": {"row_bytes": 4096, "lower_bound_nanoseconds": 200000, )"

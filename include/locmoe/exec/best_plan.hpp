@@ -70,8 +70,8 @@ chosen_strategy choose_together(executor<Backend, Kernels>& exchange, const assi
     best.number = static_cast<std::size_t>(backend.scan_counts(std::span(&own, 1)).total[0]);
     from.for_each([&](const auto& strategy, std::size_t number) {
         std::vector<cost_estimate>& priced = best.why.candidates;
-        for (std::size_t i = 1; number == best.number && i < priced.size(); ++i)
-            if (priced[i].strategy == strategy.name()) std::swap(priced[0], priced[i]);
+        for (std::size_t i = priced.size(); number == best.number && i-- > 1;)
+            if (priced[i].strategy == strategy.name()) std::swap(priced[i], priced[i - 1]);
     });
     return best;
 }

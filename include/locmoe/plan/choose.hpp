@@ -180,8 +180,8 @@ chosen_strategy choose(const candidates<Strategies...>& from, const topology& no
         if (priced[i].nanoseconds - priced[0].nanoseconds <= priced[0].nanoseconds / 50 &&
             numbers[i] < numbers[first])
             first = i;
-    std::swap(priced[0], priced[first]);
     best.number = numbers[first];
+    for (; first > 0; --first) std::swap(priced[first], priced[first - 1]);
     return best;
 }
 

@@ -67,6 +67,7 @@ inline void describe_choice(std::string& text, const plan_choice& choice) {
             continue;
         }
         text += concat("    ", rank, ": ", other.strategy, ", ", milliseconds(other.nanoseconds),
+                       other.nanoseconds < best.nanoseconds ? ", equal as far as prices tell" : "",
                        "\n");
         rank = "then";
     }

@@ -34,7 +34,10 @@ inline std::string choice_sentence(const plan_choice& choice) {
                        time_text(seconds_of(choice.lower_bound)));
     if (choice.candidates.size() > 1 && choice.candidates[1].declined.empty())
         text += concat(". Runner-up: ", escaped(choice.candidates[1].strategy), ", ",
-                       time_text(seconds_of(choice.candidates[1].nanoseconds)));
+                       time_text(seconds_of(choice.candidates[1].nanoseconds)),
+                       choice.candidates[1].nanoseconds < best.nanoseconds
+                           ? ", equal as far as prices tell"
+                           : "");
     return text + ".";
 }
 
