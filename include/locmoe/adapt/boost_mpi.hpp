@@ -5,7 +5,7 @@
 #include "locmoe/adapt/mpi.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The ranks of a `boost::mpi::communicator`. It speaks to the MPI_Comm underneath, since Boost.MPI
 /// has neither sparse exchanges nor non-blocking collectives, and keeps the communicator alive.

@@ -15,7 +15,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// A cluster that need not be there: its ranks' nodes, and what messages cost on it.
 struct cluster {

@@ -15,7 +15,7 @@
 #include "locmoe/tensor/detail/fold_rows.hpp"
 #include "locmoe/tensor/standard.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

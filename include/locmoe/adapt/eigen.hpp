@@ -9,7 +9,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 template <>
 struct element_traits<Eigen::bfloat16>

@@ -18,7 +18,7 @@
 #include "locmoe/exec/sent_traffic.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct mpi_options {
     /// A block of this many bytes or more goes as several messages, since MPI counts are int.

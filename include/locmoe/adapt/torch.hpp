@@ -17,7 +17,7 @@
 #include "locmoe/tensor/detail/fold_rows.hpp"
 #include "locmoe/tensor/standard.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 template <>
 struct element_traits<at::BFloat16>

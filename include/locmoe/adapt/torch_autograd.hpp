@@ -29,7 +29,7 @@
 /// the thread that called `backward`, in an order that the graph fixes, so ranks may be threads.
 /// The executor and what it was made over outlive the graph; graphs of gradients (`create_graph`)
 /// end here.
-namespace locmoe::autograd {
+namespace locmoe::inline v0::autograd {
 
 /// A router's decision and its part in the graph.
 template <class Real>

@@ -12,7 +12,7 @@
 #include "locmoe/routing/drop_ledger.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct assign_options {
     /// Rows an expert takes at most; none: dropless.

@@ -13,7 +13,7 @@
 #include "locmoe/routing/detail/random_bits.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Says which pairs an expert keeps where more chose it than it has slots: those of the highest
 /// `priority(decided, token, slot)`, of equals the lowest token, then its lowest slot. `check` runs

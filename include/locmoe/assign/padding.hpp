@@ -7,7 +7,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Every expert gets rows up to its capacity, so that all have the same shape (GShard, Tutel).
 struct pad_to_capacity {

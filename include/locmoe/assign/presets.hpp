@@ -11,7 +11,7 @@
 #include "locmoe/routing/group_limited_choice.hpp"
 #include "locmoe/routing/top_k_router.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a known codebase does where systems differ, so that a team that moves over gets its
 /// numbers. `Options` are those of the router (`top_k_router` or `bias_balanced_router`), `Drops` a

@@ -13,7 +13,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// [n]: slots of each expert that nobody has taken and that this rank may fill.
 struct free_slots {

@@ -9,7 +9,7 @@
 #include "locmoe/capacity/least_capacity.hpp"
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct adaptive_capacity_options {
     std::size_t hidden_size = 0;           ///< d, at least 2

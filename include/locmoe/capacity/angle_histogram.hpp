@@ -14,7 +14,7 @@
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How many (token, chosen expert) pairs stand at which angle theta to the expert's gating weight,
 /// LocMoE's picture of a router: 0 to 180 degrees in equal bins, the last one closed. The sign

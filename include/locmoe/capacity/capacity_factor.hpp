@@ -6,7 +6,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What shares a capacity: T tokens that each make k choices among n experts. T counts the tokens
 /// of the whole group that the slots are for: one rank's tokens where every source rank owns slots

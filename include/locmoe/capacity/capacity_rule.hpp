@@ -8,7 +8,7 @@
 #include "locmoe/capacity/capacity_factor.hpp"
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How a known codebase turns a capacity factor into slots per expert, to its own rounding: the
 /// same operations in the same order and precision, so that a team that moves over gets the same

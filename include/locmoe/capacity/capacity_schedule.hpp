@@ -11,7 +11,7 @@
 #include "locmoe/capacity/delta_sketch.hpp"
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What one step showed, of everything that shares the slots: of all ranks where the capacity is an
 /// expert's over all ranks. Every rank must be shown the same, or their capacities part.

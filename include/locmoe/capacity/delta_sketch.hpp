@@ -9,7 +9,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How |cos| is spread, as counts in bins whose edges grow by one factor: a DDSketch (Masson, Rim,
 /// Lee 2019) whose range is known beforehand, so that its bins never collapse. Every quantile is

@@ -10,7 +10,7 @@
 // What a capacity drops of loads that were seen. What it may be expected to drop of loads yet to
 // come is in exact_drop_rate.hpp.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -8,7 +8,7 @@
 #include "locmoe/capacity/drop_rate.hpp"
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct drop_rate_capacity_options {
     double rate = 0.01;          ///< share of the choices to be dropped, from 0 to 1

@@ -10,7 +10,7 @@
 
 // Asks for Boost.Math's headers, so locmoe.hpp leaves it out.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -21,7 +21,7 @@
 
 // Asks for Boost.Math's headers, so locmoe.hpp leaves it out.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a step was: everything that a report is made from, of all ranks where the capacity is an
 /// expert's over all ranks.

@@ -11,7 +11,7 @@
 
 // Asks for Boost.Math's headers, so locmoe.hpp leaves it out.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// An expert wants to see `token_count` class-discriminative tokens, and not to miss that more
 /// often than `failure`. `share` is the chance that a token at the expert is one: n p_delta under

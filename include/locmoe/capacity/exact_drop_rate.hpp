@@ -12,7 +12,7 @@
 
 // Asks for Boost.Math's headers, so locmoe.hpp leaves it out.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Batches yet to come: `pair_count` (token, choice) pairs, each of which goes to expert i with
 /// chance load[i] / sum(load), on its own. The loads of the next batch are then multinomial, that

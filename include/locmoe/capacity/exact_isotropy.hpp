@@ -15,7 +15,7 @@
 
 // Asks for Boost.Math's headers, so locmoe.hpp leaves it out.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct isotropy_options {
     std::size_t most_tokens = 256;  ///< m, the tokens that are compared, spread evenly; at least 2

@@ -10,7 +10,7 @@
 
 // Asks for Boost.Math's headers, so locmoe.hpp leaves it out.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The largest delta that a capacity supports in the exact form: least_capacity_exact of it is
 /// `slots` to 1e-12 in the logarithm, or to what the rounding of delta itself leaves near 1. Always

@@ -2,7 +2,7 @@
 
 #include "locmoe/capacity/success_rates.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The mix of Expert-Token Resonance as training goes on: token choice early, expert choice after
 /// it once the success rates are certain that this serves more right tokens. Where they are not,

@@ -7,7 +7,7 @@
 #include "locmoe/capacity/least_capacity.hpp"
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Slots that an expert has, and what the least-capacity bounds ask beside delta. Slots may be a
 /// fraction, as the bounds may.

@@ -13,7 +13,7 @@
 // dense gate), and a token belongs to an expert where the cosine between token and gating weight is
 // at least delta. The capacity grows exponentially with delta^2 d, thus all is kept as logarithms.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Which tokens belong to an expert. `both` is the paper's p_delta, |cos| >= delta, the two caps of
 /// the sphere; `one` is cos >= delta, half of it: what a gate that picks the greatest logit sees.

@@ -9,7 +9,7 @@
 #include "locmoe/capacity/least_capacity.hpp"
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The guards are no part of the paper. Its bound is a handful of slots at the angles of a fresh
 /// router, whatever the batch, and past any memory at small ones: `least_factor` and `most_factor`,

@@ -16,7 +16,7 @@
 #include "locmoe/routing/detail/row_math.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// |cos| between tokens and the gating weights of the experts that they chose: LocMoE's delta, from
 /// data. Batches merge by plain sums, `min` and `max`, field by field. Ranks merge `sketch`, whose

@@ -11,7 +11,7 @@
 // is right for each expert. With chance p_i it chooses expert i; a wrong token beats it there with
 // chance q_i. A step succeeds where the right token is among the C that the expert processes.
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What the success rates are functions of.
 struct choice_odds {

@@ -8,7 +8,7 @@
 
 #include "locmoe/core/detail/short_float.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a row's numbers are, for code that sees rows as bytes.
 enum class element_type : std::uint8_t { f32, f64, bf16, fp16, i32, i64 };

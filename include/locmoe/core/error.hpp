@@ -7,7 +7,7 @@
 
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Base of everything that locmoe throws.
 class error : public std::runtime_error {

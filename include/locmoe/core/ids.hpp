@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// A process of the job, 0 to P - 1. One rank drives one accelerator, or one thread stands for one.
 using rank_id = std::int32_t;

@@ -4,7 +4,7 @@
 #include <span>
 #include <type_traits>
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Rows of numbers that somebody else owns: `[rows, cols]`, each row contiguous, rows `row_stride`
 /// elements apart. `matrix_view<const E>` reads, `matrix_view<E>` writes.

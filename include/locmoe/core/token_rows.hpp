@@ -6,7 +6,7 @@
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Token rows as the exchange sees them: bytes, with what the numbers are kept beside. All floors
 /// above the tensors work on this one type, so that a user's tensor type costs nothing up there.

@@ -10,7 +10,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/exec/backend.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Replaces `values` by their sums over all ranks, for gradients. Each rank adds up its share in
 /// ascending order of ranks and sends the sums round, so that every backend and every run gives the

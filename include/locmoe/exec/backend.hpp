@@ -12,7 +12,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/message.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Bytes to one rank. They stay untouched until the transfer has been waited for.
 struct send_block {

@@ -15,7 +15,7 @@
 #include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -7,7 +7,7 @@
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Measures a cluster's costs on its ranks, in about `options.seconds`. Collective; every rank gets
 /// the same result, to the bit, and it passes check_costs. Times are the backend's own where it has

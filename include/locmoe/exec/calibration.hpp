@@ -7,7 +7,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/topology/cluster_costs.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct calibrate_options {
     double seconds = 0.5;          ///< to aim at; a slow link is given fewer and smaller messages

@@ -12,7 +12,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct order_options {
     std::size_t window = 4;            ///< nodes let in at a time, where fan-in costs bandwidth

@@ -23,7 +23,7 @@
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Plans and runs exchanges over one backend. Built once, by all ranks together; it keeps the staging
 /// memory, which grows to the largest exchange and is reused. Every member function but the readers is

@@ -11,7 +11,7 @@
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/routing/detail/widest.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

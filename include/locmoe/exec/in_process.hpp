@@ -21,7 +21,7 @@
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct in_process_options {
     /// How long an operation may wait for another rank before it is a backend_error; empty:

@@ -16,7 +16,7 @@
 #include "locmoe/plan/split.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What an expert function is told of the rows that it gets.
 struct pipeline_chunk {

@@ -12,7 +12,7 @@
 #include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct plan_cache_options {
     std::size_t entries = 4;  ///< at least 1

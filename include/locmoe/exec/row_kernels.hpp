@@ -7,7 +7,7 @@
 #include "locmoe/core/token_rows.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The rows of a flow where they lie: the caller's rows first, then staging.
 struct row_space {

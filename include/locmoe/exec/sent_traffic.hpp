@@ -6,7 +6,7 @@
 
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a rank's `start` has put on the wire since the last `clear`: bytes and blocks per
 /// destination, so that a plan's own count can be held against it. Metadata (`exchange_messages`,

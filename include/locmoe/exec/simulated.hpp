@@ -21,7 +21,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Ranks as threads of this process, each with a clock of its own that says how long it would all
 /// have taken on a cluster that is not there. Rows and messages do travel; what runs on it cannot

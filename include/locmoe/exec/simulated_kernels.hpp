@@ -8,7 +8,7 @@
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/exec/simulated.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The host's kernels, with the time that they would take on the simulated cluster put on the
 /// rank's clock: the bytes of the rows that are read, at `pack_bandwidth`. An executor with these

@@ -18,7 +18,7 @@
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/plan/transpose.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -20,7 +20,7 @@
 #include "locmoe/plan/store_and_forward.hpp"
 #include "locmoe/topology/cluster_costs.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The strategies to choose from, in this order where prices are equal. The first serves where all
 /// others decline: let it be one that never does.

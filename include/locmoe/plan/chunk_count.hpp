@@ -8,7 +8,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What one step of a pipeline costs on one resource: a network card, the links inside a node, an
 /// accelerator. Stages of one step run at once; stages on one resource add up.

@@ -7,7 +7,7 @@
 
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What one phase costs, in nanoseconds, so that all ranks compare the same integers.
 struct phase_cost {

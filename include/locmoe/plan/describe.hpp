@@ -10,7 +10,7 @@
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/traffic.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -11,7 +11,7 @@
 #include "locmoe/plan/flow.hpp"
 #include "locmoe/plan/traffic.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// One rank's share of an All-to-All, as plain data: it holds no tokens, no pointers and no
 /// communicator, and may be copied, printed, checked and used for any number of tensors.

@@ -9,7 +9,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// A row's place in a buffer. Wide, so that no count of rows overflows it.
 using row_index = std::int64_t;

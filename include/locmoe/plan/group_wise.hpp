@@ -14,7 +14,7 @@
 #include "locmoe/plan/transpose.hpp"
 #include "locmoe/topology/rank_groups.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 class group_wise_planner;

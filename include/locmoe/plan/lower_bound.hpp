@@ -10,7 +10,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Seconds that an exchange of a routing takes at least, by what sets the limit.
 struct exchange_bound {

@@ -5,7 +5,7 @@
 
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Metadata on its way to `peer`, or come from it: what ranks tell one another while they plan.
 struct message {

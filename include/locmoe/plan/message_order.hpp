@@ -11,7 +11,7 @@
 #include "locmoe/plan/flow.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// In which order a node dispatches to the other nodes and takes in from them, and for how many it
 /// has credits out at a time. It changes no row's place, so it is correct for any plan, however old.

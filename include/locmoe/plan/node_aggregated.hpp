@@ -12,7 +12,7 @@
 #include "locmoe/plan/row_loads.hpp"
 #include "locmoe/plan/strategy.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 class node_aggregated_planner;

@@ -11,7 +11,7 @@
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/plan/message_order.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

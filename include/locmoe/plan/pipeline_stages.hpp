@@ -7,7 +7,7 @@
 #include "locmoe/plan/chunk_count.hpp"
 #include "locmoe/plan/cost_estimate.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// A layer's way as stages for `chunk_count`: the legs of a priced dispatch (phases that can be under
 /// way together), the experts, the same legs back. `expert_seconds`: what this layer's experts compute

@@ -8,7 +8,7 @@
 #include "locmoe/plan/detail/from_next_rank.hpp"
 #include "locmoe/plan/strategy.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The plans of all ranks of a cluster, made in one process: for tests, and for asking what an
 /// exchange would cost on a cluster that is not there. `assigned[r]` is rank r's assignment.

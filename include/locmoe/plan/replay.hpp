@@ -7,7 +7,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -16,7 +16,7 @@
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/plan/transpose.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// One rank's share of a strategy whose rows travel over several ranks: it fills both flows phase
 /// by phase, tells the next rank what comes to it, and makes the plan. The strategy only says of

@@ -12,7 +12,7 @@
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What the price of a strategy needs to know of one of its phases, before any plan is made.
 struct phase_shape {

@@ -13,7 +13,7 @@
 #include "locmoe/topology/detail/fluid_network.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct simulate_options {
     /// Links are shared out anew at most once in this fraction of the time since the network was

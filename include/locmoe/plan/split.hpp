@@ -13,7 +13,7 @@
 #include "locmoe/plan/replay.hpp"
 #include "locmoe/plan/transpose.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// One rank's share of one chunk of an exchange.
 struct plan_chunk {

@@ -13,7 +13,7 @@
 #include "locmoe/plan/row_loads.hpp"
 #include "locmoe/plan/strategy.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 class store_and_forward_planner;

@@ -13,7 +13,7 @@
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What one rank knows when it starts to plan. All three live at least until the plan is finished.
 struct plan_request {

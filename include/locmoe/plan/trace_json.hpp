@@ -12,7 +12,7 @@
 #include "locmoe/plan/simulate.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// When the phases of one flow ran, or would run.
 struct timed_flow {

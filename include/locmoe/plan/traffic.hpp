@@ -6,7 +6,7 @@
 #include "locmoe/plan/flow.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct tier_traffic {
     std::int64_t rows = 0;

@@ -7,7 +7,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

@@ -11,7 +11,7 @@
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/replay.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

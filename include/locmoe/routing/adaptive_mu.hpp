@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/loss_check.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct adaptive_mu_options {
     double mu = 0.01;  ///< >= 0; what is left where nothing stands against locality

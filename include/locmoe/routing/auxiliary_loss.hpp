@@ -7,7 +7,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/detail/loss_check.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct auxiliary_options {
     double alpha = 0.01;  ///< >= 0; Switch's own value

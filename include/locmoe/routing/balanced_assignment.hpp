@@ -10,7 +10,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 template <class Real>

@@ -10,7 +10,7 @@
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The forced balance of benchmarks: slot s of token t goes to expert (t k + s) mod n, t counted in
 /// the global batch, weights 1 / k. The k experts of a token differ, and over any run of tokens no

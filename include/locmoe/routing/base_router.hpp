@@ -11,7 +11,7 @@
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct base_options {
     /// How far below the best the assignment's mean logit may be, over the logits' range.

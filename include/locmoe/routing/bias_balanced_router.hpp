@@ -8,7 +8,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct bias_balanced_options {
     std::size_t k = 8;

@@ -11,7 +11,7 @@
 #include "locmoe/routing/expert_groups.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How many of this rank's tokens go to each group of experts, a token once however many of its
 /// experts stand there: `[D]`. It sums over ranks. Throws argument_error where an expert is none of

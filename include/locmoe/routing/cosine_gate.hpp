@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// logit_i = cos(W x, e_i) / tau: tokens are projected to r dimensions, where each expert has an
 /// embedding, so that neither's length counts (X-MoE, Chi et al. 2022, eq. 5 and 6). tau learns.

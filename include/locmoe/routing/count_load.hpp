@@ -9,7 +9,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Which of a token's k choices the load of a balancing loss counts. The first alone: GShard, and
 /// the top-2 gates of Tutel, DeepSpeed and torchscale. All: Megatron, HF's Mixtral, flaxformer.

@@ -9,7 +9,7 @@
 #include "locmoe/routing/detail/loss_check.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct cv_squared_options {
     double weight = 0.1;  ///< >= 0; Shazeer's w_importance and w_load

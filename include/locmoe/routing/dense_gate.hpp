@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/dense_product.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct dense_gate_options {
     bool relu = false;  ///< logits below 0 become 0, as in LocMoE; most of its peers leave it out

@@ -7,7 +7,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// All experts, in their order.
 class every_expert : public weighting {

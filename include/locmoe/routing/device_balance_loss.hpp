@@ -11,7 +11,7 @@
 #include "locmoe/routing/expert_groups.hpp"
 #include "locmoe/topology/expert_placement.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// One group for each rank that holds an expert, in the order of the ranks: DeepSeek's devices.
 inline expert_groups groups_by_rank(const expert_placement& placement) {

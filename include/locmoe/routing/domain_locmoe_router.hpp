@@ -13,7 +13,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k_choice.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The largest logit among the experts of the token's domain; the others have probability 0.
 class domain_choice : public top_k_choice {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What became of choices that got no slot, by cause, and of slots that got no token. Counts of one
 /// rank's batch; they merge by sums.

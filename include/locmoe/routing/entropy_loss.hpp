@@ -13,7 +13,7 @@
 #include "locmoe/routing/detail/loss_check.hpp"
 #include "locmoe/routing/softmax.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Entropy in nats, -sum p_i log p_i, with 0 log 0 = 0.
 template <class Real>

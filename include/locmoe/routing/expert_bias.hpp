@@ -6,7 +6,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct bias_update {
     double rate = 0.001;   ///< u >= 0; DeepSeek-V3's value for most of its training

@@ -13,7 +13,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Each expert takes the C tokens with the best scores for it, of equals the first tokens. A token
 /// may be taken by several experts or by none: the routing has as many slots as the token taken

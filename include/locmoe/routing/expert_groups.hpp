@@ -9,7 +9,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Experts in disjoint groups, which may differ in size: those of a node, or of a domain of text.
 /// Every expert is in one of them.

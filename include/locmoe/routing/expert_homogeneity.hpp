@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/row_math.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How well the experts' tokens form clusters, by the Calinski-Harabasz index as LocMoE+ measures
 /// it: the experts are the clusters, each (token, chosen expert) pair a sample. It reads every

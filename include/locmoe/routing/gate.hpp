@@ -5,7 +5,7 @@
 
 #include "locmoe/core/matrix_view.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Turns tokens `[T, d]` of element E into logits `[T, n]`, one for each expert, with arithmetic in
 /// `real`. `forward` writes the logits. `backward` takes d loss / d logits and *adds* to d loss /

@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/row_math.hpp"
 #include "locmoe/routing/grap_gate.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// logit_i = cos(x, w_i) with the weights of the GrAP gate: the affinity of Expert-Token Resonance
 /// (arXiv 2406.00023). No parameters. The mean of segment i times sqrt(its length) over |x|; a

@@ -10,7 +10,7 @@
 #include "locmoe/routing/detail/grap_segment.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Grouped average pooling (LocMoE, arXiv 2401.13920): a token of d numbers is cut into n
 /// contiguous segments, and logit_i is the mean of segment i. No parameters; one pass over the

@@ -16,7 +16,7 @@
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a group of experts is worth to a token: the sum of its best scores, bias included.
 enum class group_score : std::uint8_t {

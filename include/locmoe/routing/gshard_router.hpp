@@ -10,7 +10,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// GShard's choice and weights, as `gshard_router` describes them.
 class gshard_choice {

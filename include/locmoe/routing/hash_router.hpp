@@ -15,7 +15,7 @@
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Each vocabulary id has its expert for good (Hash Layers, Roller et al. 2021): k = 1, weight 1,
 /// nothing learned, so no probabilities, no losses and no gradients. The tokens' numbers are not

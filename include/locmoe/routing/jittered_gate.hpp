@@ -12,7 +12,7 @@
 #include "locmoe/routing/detail/row_math.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct jitter_options {
     double epsilon = 0;      ///< 0 <= epsilon < 1; Switch's own value is 0.01

@@ -10,7 +10,7 @@
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The defaults. mu = 0.01 is the auxiliary loss's alpha: under a uniform routing over N nodes the
 /// divergence is about (1 - 1 / N) log((N - 1) / epsilon) - log N, 1.6 for two nodes and below 4.6

@@ -8,7 +8,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k_choice.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct locmoe_options {
     auxiliary_options auxiliary = {};

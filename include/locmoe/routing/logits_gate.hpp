@@ -8,7 +8,7 @@
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The "tokens" `[T, n]` are the logits: for whoever computes them elsewhere, and wants the choice,
 /// the losses and d loss / d logits, which is added where a gate would add d loss / d tokens.

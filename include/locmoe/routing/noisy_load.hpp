@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/loss_check.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What noisy top-k gating made of one batch, each `[T, n]`: clean logits, the deviation of the
 /// noise (> 0), and the noisy logits that the choice was made from.

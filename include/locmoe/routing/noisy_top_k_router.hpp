@@ -16,7 +16,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k_choice.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// logit_i = w_i . x + e_i softplus(v_i . x), e_i standard normal while training and 0 otherwise:
 /// a dense gate whose noise learns how large it should be (Shazeer et al. 2017, eq. 4). Its

@@ -12,7 +12,7 @@
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// k different experts for each token, drawn uniformly anew at each step, weights 1 / k: what a
 /// learned router has to beat. (vLLM's uniform routing may draw one expert twice.)

@@ -8,7 +8,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How well tokens and experts find one another, for `choice_odds` (capacity/success_rates.hpp).
 struct resonance_odds {

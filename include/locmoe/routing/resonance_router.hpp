@@ -14,7 +14,7 @@
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct resonance_options {
     /// A token's experts, by falling affinity, until their affinities' sum reaches this.

@@ -8,7 +8,7 @@
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// A router's own losses on one rank's batch, to be added to the task loss. Zero where a router has
 /// none of the kind.

@@ -13,7 +13,7 @@
 #include "locmoe/routing/detail/loss_check.hpp"
 #include "locmoe/routing/detail/row_exp.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct router_z_options {
     double coefficient = 0.001;  ///< >= 0; ST-MoE's own value

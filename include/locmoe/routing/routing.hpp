@@ -10,7 +10,7 @@
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a router decided for the T tokens of one rank: k experts a token, each with the weight that
 /// its output is scaled by. Slots may hold `no_expert`; a token may name the same expert twice.

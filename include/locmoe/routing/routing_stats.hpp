@@ -14,7 +14,7 @@
 #include "locmoe/routing/entropy_loss.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How a router spreads its tokens, over any number of batches: the load of each expert, its
 /// balance, how much of it stays on the tokens' own node, and what was dropped and why.

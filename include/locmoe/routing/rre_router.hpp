@@ -14,7 +14,7 @@
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Random routed experts, the two-level router of PanGu-Sigma (arXiv 2303.10845, section 3.2.2; the
 /// baseline that LocMoE was put into): a token's domain chooses a group of experts, and in it a

@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/softmax.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Turns a token's logits `[n]` into scores, in place, and d loss / d scores into d loss / d
 /// logits, in place. For a router's own losses it also says what a token's distribution over the

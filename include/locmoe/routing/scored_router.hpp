@@ -20,7 +20,7 @@
 #include "locmoe/routing/score_function.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Which token a choice is made for. `scratch` `[3 n + 16]` and `experts`
 /// `[n]` are working memory, of no particular content.

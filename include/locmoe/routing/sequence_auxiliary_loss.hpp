@@ -12,7 +12,7 @@
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/routing/token_sequences.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The auxiliary loss of each sequence by itself, averaged over sequences by their tokens:
 /// DeepSeek-V3's complementary loss (arXiv 2412.19437, eq. 17 to 20) and Megatron's seq_aux_loss.

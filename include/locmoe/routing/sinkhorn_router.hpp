@@ -13,7 +13,7 @@
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct sinkhorn_options {
     std::size_t k = 1;

@@ -14,7 +14,7 @@
 #include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/top_k.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 namespace detail {
 

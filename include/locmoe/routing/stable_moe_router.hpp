@@ -14,7 +14,7 @@
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The expert of each vocabulary id, fixed for good.
 class fixed_choice : public weighting {

@@ -6,7 +6,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k_choice.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct switch_options {
     dense_gate_options gate = {};

@@ -4,7 +4,7 @@
 #include "locmoe/routing/routing.hpp"
 #include "locmoe/topology/replicated_placement.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// A rank's routing among logical experts as one among their replicas, to be assigned, planned and
 /// executed on `placed.physical()`: each choice becomes the replica that `choose_replicas` deals it

@@ -8,7 +8,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Which sequence each token of a rank's batch belongs to. Sequences may differ in length, and the
 /// tokens of one need not be neighbours.

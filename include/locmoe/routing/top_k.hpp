@@ -11,7 +11,7 @@
 #include "locmoe/routing/detail/row_math.hpp"
 #include "locmoe/routing/detail/widest.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 namespace detail {
 /// By insertion into the k so far, kept sorted: any k, any values.
 template <class Real>

@@ -8,7 +8,7 @@
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The k largest logits, of equals the lowest expert. Every score function here grows with the
 /// logit, so that these are the k best scores too, told apart even where the scores underflow.

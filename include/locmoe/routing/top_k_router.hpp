@@ -7,7 +7,7 @@
 #include "locmoe/routing/top_k_choice.hpp"
 #include "locmoe/routing/weighting.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct top_k_options {
     std::size_t k = 2;

@@ -5,7 +5,7 @@
 
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How the scores of a token's chosen experts become the weights of their outputs. Systems speak of
 /// softmax "before" and "after" the choice; the second is the first with the chosen scores divided

@@ -7,7 +7,7 @@
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k_choice.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct x_moe_options {
     std::size_t k = 1;

@@ -11,7 +11,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// `std::mdspan` of two dimensions `[T, d]`, row-major or strided. Throws argument_error where the
 /// strides leave columns apart or rows overlapping.

@@ -9,7 +9,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 template <class E>
 struct tensor_traits<matrix_view<E>> {

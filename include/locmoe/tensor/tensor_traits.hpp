@@ -8,7 +8,7 @@
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/core/token_rows.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// How locmoe sees a tensor type that it does not own: as token rows `[T, d]`, each row contiguous.
 /// Specialise it once for your type:

@@ -17,7 +17,7 @@
 #include "locmoe/topology/serve_nearest.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 struct balance_options {
     /// Replicas that every rank has room for; none: as few as hold all experts, ceil(n / P).

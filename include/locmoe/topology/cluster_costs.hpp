@@ -7,7 +7,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a message between ranks of one node costs, in seconds and bytes a second.
 struct intra_node_costs {

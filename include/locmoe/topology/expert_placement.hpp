@@ -8,7 +8,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// Which rank holds which expert. Experts need not divide by ranks; a rank may hold none. Every
 /// rank of a job must hold the same placement.

@@ -8,7 +8,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The ranks of a cluster in groups of g, none of them across nodes: ranks 0 to g - 1 of each node,
 /// by local index, then g to 2 g - 1, ... Groups are numbered in the order of their lowest ranks.

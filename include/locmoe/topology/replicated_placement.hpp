@@ -12,7 +12,7 @@
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// The ranks that hold a copy of one expert, ascending.
 struct replica_group {

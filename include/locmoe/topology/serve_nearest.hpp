@@ -15,7 +15,7 @@
 #include "locmoe/topology/replicated_placement.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 namespace detail {
 
 /// Throws argument_error unless `loads` is [N, experts] of numbers from 0, their sum below 2^53.

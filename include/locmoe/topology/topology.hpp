@@ -9,7 +9,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a message crosses: nothing (same rank), a node's memory or switch, the network.
 enum class link_tier : std::uint8_t { self, intra_node, inter_node };

@@ -15,7 +15,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe {
+namespace locmoe::inline v0 {
 
 /// What a cluster file may hold at most, so that none can ask for all the memory there is.
 inline constexpr std::size_t most_cluster_ranks = std::size_t{1} << 20;

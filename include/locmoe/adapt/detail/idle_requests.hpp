@@ -7,7 +7,7 @@
 
 #include "locmoe/adapt/detail/own_communicator.hpp"  // before mpi.h: leaves out MPI's C++ bindings
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Persistent requests that are not under way, by what they move. Whoever takes one owns it until it
 /// is kept again, so that no two transfers share one.

@@ -15,7 +15,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 inline void check_mpi(int code, const char* operation) {
     if (code == MPI_SUCCESS) return;

@@ -8,7 +8,7 @@
 #include "locmoe/core/detail/short_float.hpp"
 #include "locmoe/core/element.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 // Which loops a compiler makes vector instructions of depends on its version, on -O2 or -O3, and on
 // what else stands there. The hottest say it themselves, in the vector types that GCC and Clang

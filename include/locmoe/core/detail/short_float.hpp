@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 // The conversions of 16-bit floating point, for one number or for vectors of them: `Words` is
 // std::uint32_t and `Floats` float, or both are vector types of these. So there is no branch, and

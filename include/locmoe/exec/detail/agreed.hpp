@@ -10,7 +10,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/backend.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Runs `work` on every rank. All fail together or none does: a rank at fault with its own exception,
 /// the others with backend_error and its words. Collective.

@@ -22,7 +22,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// A backend with a clock of its own, in seconds, as the simulated one has.
 template <class Backend>

@@ -10,7 +10,7 @@
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// One flow under way, advanced phase by phase by whoever holds it. Its packing and staging memory
 /// is its own, grows to the largest flow and serves the next one.

@@ -6,7 +6,7 @@
 #include "locmoe/exec/detail/stream_row.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// One row of a gather past the caches, while the row `ahead` is fetched, where that is not null.
 inline void stream_gathered(const row_space& space, row_index r, std::byte* to, std::size_t bytes,

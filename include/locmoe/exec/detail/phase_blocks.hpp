@@ -6,7 +6,7 @@
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// A phase's messages as blocks for `start`, in the phase's order. Rows without bytes send nothing.
 struct phase_blocks {

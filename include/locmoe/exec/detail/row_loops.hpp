@@ -10,7 +10,7 @@
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 // Bodies for `widest_of`, whose vectors have `Bytes`: every number is made by the same
 // operations in the same order, however many are made at once.

@@ -18,7 +18,7 @@
 #include "locmoe/topology/detail/fluid_network.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 class simulated_job;
 

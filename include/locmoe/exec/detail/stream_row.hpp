@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 // A plain store reads the line that it is to overwrite, and drives from the cache what is still
 // wanted there. A non-temporal one does neither, but the row has to be fetched from memory again.

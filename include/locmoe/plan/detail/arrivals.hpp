@@ -9,7 +9,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Everything that arrives at one rank, whatever the way and the order it came in, kept by the rank
 /// that it started from. One source's arrivals are added in the order of its tokens and slots;

@@ -7,7 +7,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Rows for one other node that a rank hands to another rank of its own node; ranks by local index.
 struct handover {

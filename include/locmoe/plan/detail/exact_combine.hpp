@@ -5,7 +5,7 @@
 
 #include "locmoe/plan/exchange_plan.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Combine with no partial sums: every pair's row travels back by itself, then each token adds up
 /// its pairs in their order. For `direct` that is the transpose of dispatch. `pairs_of(token)`: how

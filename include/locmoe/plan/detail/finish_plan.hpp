@@ -12,7 +12,7 @@
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/plan/transpose.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// The last step of every strategy: lay out the expert rows and transpose the pairs' flow. The plan
 /// then lacks only `combine`. `rows` and `pairs` come with their phases and lack only `deliver`.

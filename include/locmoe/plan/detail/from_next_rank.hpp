@@ -7,7 +7,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/message.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Messages sorted by sender, turned so that the senders after `rank` come first. Combine sends back
 /// in the order of what came in: so its messages, like dispatch's, do not all begin with rank 0.

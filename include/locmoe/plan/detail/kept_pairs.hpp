@@ -6,7 +6,7 @@
 
 #include "locmoe/plan/strategy.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// The kept pairs of one rank in the order of `exchange_plan::pair_slots`.
 struct kept_pairs {

@@ -6,7 +6,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// A pair in a lane. Without an expert, a sign that rows of another run follow: `row` is its
 /// number.

@@ -6,7 +6,7 @@
 
 #include "locmoe/plan/strategy.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Counts tokens by place, each token once to a place. Tokens come in ascending order.
 class once_counter {

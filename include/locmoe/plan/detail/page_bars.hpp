@@ -8,7 +8,7 @@
 
 #include "locmoe/plan/detail/page_text.hpp"
 
-namespace locmoe::detail::page {
+namespace locmoe::inline v0::detail::page {
 
 /// One column for each count, with lines at their mean and their most; where there are more than
 /// 256, a column is the most of neighbours.

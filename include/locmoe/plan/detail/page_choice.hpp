@@ -7,7 +7,7 @@
 #include "locmoe/plan/cost_estimate.hpp"
 #include "locmoe/plan/detail/page_text.hpp"
 
-namespace locmoe::detail::page {
+namespace locmoe::inline v0::detail::page {
 
 inline double seconds_of(std::int64_t nanoseconds) {
     return static_cast<double>(nanoseconds) * 1e-9;

@@ -11,7 +11,7 @@
 #include "locmoe/plan/detail/page_text.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 
-namespace locmoe::detail::page {
+namespace locmoe::inline v0::detail::page {
 
 /// Bytes that the places of one kind send one another: ranks, nodes, or neighbours taken together.
 class traffic_matrix {

@@ -1,6 +1,6 @@
 #pragma once
 
-namespace locmoe::detail::page {
+namespace locmoe::inline v0::detail::page {
 
 /// Light by default, dark where the reader's system is. Text on its ground has a contrast of 4.5 at
 /// least; h0 to h7 are the steps of heat, t0 to t7 the text on them.

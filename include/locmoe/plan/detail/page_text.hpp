@@ -7,7 +7,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe::detail::page {
+namespace locmoe::inline v0::detail::page {
 
 /// Text that a browser shows as it stands, in an element or between an attribute's quotes.
 inline std::string escaped(std::string_view text) {

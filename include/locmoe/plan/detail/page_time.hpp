@@ -13,7 +13,7 @@
 #include "locmoe/plan/simulate.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe::detail::page {
+namespace locmoe::inline v0::detail::page {
 
 /// What all ranks do in one phase.
 struct phase_sum {

@@ -5,7 +5,7 @@
 
 #include "locmoe/plan/flow.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Staging rows are numbered as they come in while a plan is made; in a flow they stand phase by
 /// phase. This takes the first numbers to the second. Each phase's rows came in together.

@@ -7,7 +7,7 @@
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/strategy.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// A plan with all that the request says of it; it lacks its expert rows and its flows.
 inline exchange_plan plan_head(std::string_view strategy, const plan_request& request,

@@ -4,7 +4,7 @@
 
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Where rows go next, and in which phase.
 struct hop {

@@ -10,7 +10,7 @@
 #include "locmoe/routing/expert_groups.hpp"
 #include "locmoe/routing/top_k.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// `steered` `[n]` becomes scores plus bias; `biases` is n, or 0 where there is no bias.
 template <class Real>

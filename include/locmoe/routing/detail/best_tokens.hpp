@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// What stands for one expert's slots: a token, or a (token, slot) pair, by its place in the batch.
 template <class Real>

@@ -9,7 +9,7 @@
 #include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Throws argument_error unless a view is `[want_rows, want_cols]`. Without rows there is no cell
 /// to disagree about, so that an empty view passes where none are wanted.

@@ -10,7 +10,7 @@
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 // Z = X W^T, for X [T, d] that comes from memory and W [n, d] that fits in a cache. A tile of
 // tokens by experts is held in registers while it runs down the depth d: each token's numbers are

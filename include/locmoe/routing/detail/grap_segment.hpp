@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Segment i of d numbers cut into n contiguous ones: the first d mod n are longer by one. The one
 /// place that knows how grouped average pooling cuts a token.

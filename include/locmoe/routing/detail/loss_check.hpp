@@ -8,7 +8,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 inline bool is_finite(double x) {
     return x - x == 0;

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// splitmix64 (Steele et al. 2014): every bit of the result depends on every bit of x.
 constexpr std::uint64_t mix_bits(std::uint64_t x) {

@@ -7,7 +7,7 @@
 
 #include "locmoe/routing/detail/row_math.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// e^x, within 2e-7 of itself wherever the result is a normal float; 0 below that, 2.4e38 from
 /// x = 88.3 on, NaN of NaN. Cephes' expf (Moshier) without branches and tables, selections as

@@ -4,7 +4,7 @@
 
 #include "locmoe/core/element.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 template <class Real, element E>
 constexpr Real as_real(E value) {

@@ -7,7 +7,7 @@
 #include "locmoe/routing/router_policy.hpp"
 #include "locmoe/routing/routing.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// What routers share that learn nothing: no losses, no gradients, weights of sum 1.
 template <class Real>

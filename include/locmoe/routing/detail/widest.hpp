@@ -1,6 +1,6 @@
 #pragma once
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 // Compilers make vector instructions of row loops, but only such as every processor of the target
 // has: 128 bits wide on plain x86-64. So `Body`, a function marked always_inline, is compiled twice

@@ -8,7 +8,7 @@
 
 #include "locmoe/core/error.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Token rows `[T, d]` of a tensor of two or more dimensions, in elements.
 struct folded_rows {

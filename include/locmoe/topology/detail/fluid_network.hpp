@@ -12,7 +12,7 @@
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Messages as fluids: after its latency, a message flows at the rate that max-min fairness gives
 /// it on the links that it crosses (a rank's out and in on its tier, a node's card out and in, leaf

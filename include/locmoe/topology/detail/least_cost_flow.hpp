@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// The greatest flow through a network of whole capacities, and among the greatest one of least
 /// cost. Costs are not negative. Primal-dual: shortest ways first, all ways of one length at a

@@ -8,7 +8,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/topology/topology.hpp"
 
-namespace locmoe::detail {
+namespace locmoe::inline v0::detail {
 
 /// Replicas on ranks, while they are being placed: at most one of an expert on a rank, no more than
 /// the rank has slots. A replica of expert e counts as the load `replica_load[e]`.
