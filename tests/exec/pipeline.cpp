@@ -168,9 +168,9 @@ TEST_CASE("a pipeline hides the phases of one chunk behind those of another",
     const double inside = 1.5 * tokens * cols * 4 / 6e9;
     enum { card, links };
     const std::vector<pipeline_stage> stages{
-        {0, card, 5e-6, 2e-6, between},   {0, links, 2e-6, 3e-6, inside},
-        {1, links, 2e-6, 3e-6, inside},   {3, links, 2e-6, 3e-6, inside},
-        {4, card, 5e-6, 2e-6, between},   {4, links, 2e-6, 3e-6, inside}};
+        {0, card, 5e-6, 2e-6, between}, {0, links, 2e-6, 3e-6, inside},
+        {1, links, 2e-6, 3e-6, inside}, {3, links, 2e-6, 3e-6, inside},
+        {3, links, 2e-6, 3e-6, inside}, {4, card, 5e-6, 2e-6, between}};
     for (const std::size_t chunks : {1u, 2u, 4u, 8u}) {
         const auto t = time_layer(nodes, costs, node_aggregated{}, tokens, 4, cols, 0, chunks);
         const auto model = static_cast<double>(pipelined_nanoseconds(stages, chunks)) * 1e-9;

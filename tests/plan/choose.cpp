@@ -146,10 +146,10 @@ TEST_CASE("chunks share out the rows of node_aggregated", "[plan]") {
     REQUIRE(part.phases().size() == plans[0].dispatch.phases.size());
     for (std::size_t p = 0; p < part.phases().size(); ++p) {
         CHECK(part.phases()[p].name == plans[0].dispatch.phases[p].name);
-        const std::size_t from = p == 0 ? 0 : 2 - p % 2;
+        const std::size_t from = p == 5 ? 1 : p == 6 || p % 2 == 1 ? 2 : 0;
         for (rank_id r = 0; r < 9; ++r) {
             const auto rows = all.at(from, r, row_loads::rows_out);
-            CHECK(part.at(p, r, row_loads::rows_out) == (p == 0 ? rows : (rows + 2) / 3));
+            CHECK(part.at(p, r, row_loads::rows_out) == (from == 1 ? rows : (rows + 2) / 3));
         }
     }
 }
@@ -230,7 +230,9 @@ TEST_CASE("the cheapest strategy is chosen, and every rank says why", "[plan]") 
         for (std::size_t i = 1; i < why.candidates.size(); ++i) {
             REQUIRE(why.candidates[i].declined.empty() <= why.candidates[i - 1].declined.empty());
             if (!why.candidates[i].declined.empty()) continue;
-            REQUIRE(why.candidates[i].nanoseconds * 51 >= why.candidates[0].nanoseconds * 50);
+            const std::int64_t margin = plans[0].strategy == "direct" ? 3 : 1;
+            REQUIRE(why.candidates[i].nanoseconds * (100 + margin) >=
+                    why.candidates[0].nanoseconds * 100);
             if (i > 1)
                 REQUIRE(why.candidates[i].nanoseconds >= why.candidates[i - 1].nanoseconds);
         }

@@ -297,7 +297,7 @@ TEST_CASE("the relay work of a node is spread over its ranks", "[plan]") {
     const auto plans = plan_all(node_aggregated{}, nodes, placement, assigned);
     for (rank_id r = 0; r < 4; ++r) {
         row_index relayed = 0;
-        for (const segment& s : plans[static_cast<std::size_t>(r)].dispatch.phases[1].receives)
+        for (const segment& s : plans[static_cast<std::size_t>(r)].dispatch.phases[0].receives)
             relayed += s.rows;
         CHECK(relayed == 10);
     }

@@ -28,7 +28,7 @@ std::vector<exchange_plan> two_ranks() {
                  std::vector<assignment>{assign(decided), assign(other)});
     for (exchange_plan& p : plans) {
         REQUIRE(p.dispatch.phases.size() == 3);
-        p.dispatch.phases[1].name = "a \"b\" \\";
+        p.dispatch.phases[0].name = "a \"b\" \\";
     }
     return plans;
 }
@@ -38,18 +38,18 @@ std::vector<exchange_plan> two_ranks() {
 TEST_CASE("A trace has a process for each rank and a slice for each phase", "[plan]") {
     const auto plans = two_ranks();
     const std::vector<std::vector<phase_times>> times = {
-        {{0, 0, 0}, {1e-6, 1.5e-6, 4e-6}, {4e-6, 4e-6, 4e-6}},
-        {{0, 0, 0}, {0, 0, 2.25e-6}, {3e-6, 3e-6, 3e-6}}};
+        {{1e-6, 1.5e-6, 4e-6}, {0, 0, 0}, {4e-6, 4e-6, 4e-6}},
+        {{0, 0, 2.25e-6}, {0, 0, 0}, {3e-6, 3e-6, 3e-6}}};
     const std::vector<timed_flow> flows = {{"dispatch", &exchange_plan::dispatch, times, 1e-3}};
     CHECK(trace_json(plans, topology::uniform(2, 1), flows) ==
           R"({"displayTimeUnit": "ns", "traceEvents": [
 {"ph": "M", "pid": 0, "name": "process_name", "args": {"name": "rank 0 on node 0"}},
-{"ph": "M", "name": "thread_name", "pid": 0, "tid": 1, "args": {"name": "dispatch: a \"b\" \\"}},
-{"ph": "X", "name": "a \"b\" \\", "cat": "dispatch", "pid": 0, "tid": 1, "ts": 1001.000, "dur": 3.000, "args": {"rows_out": 1, "messages_out": 1, "rows_in": 1, "messages_in": 1}},
-{"ph": "X", "name": "pack", "cat": "dispatch", "pid": 0, "tid": 1, "ts": 1001.000, "dur": 0.500},
+{"ph": "M", "name": "thread_name", "pid": 0, "tid": 0, "args": {"name": "dispatch: a \"b\" \\"}},
+{"ph": "X", "name": "a \"b\" \\", "cat": "dispatch", "pid": 0, "tid": 0, "ts": 1001.000, "dur": 3.000, "args": {"rows_out": 1, "messages_out": 1, "rows_in": 1, "messages_in": 1}},
+{"ph": "X", "name": "pack", "cat": "dispatch", "pid": 0, "tid": 0, "ts": 1001.000, "dur": 0.500},
 {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "rank 1 on node 1"}},
-{"ph": "M", "name": "thread_name", "pid": 1, "tid": 1, "args": {"name": "dispatch: a \"b\" \\"}},
-{"ph": "X", "name": "a \"b\" \\", "cat": "dispatch", "pid": 1, "tid": 1, "ts": 1000.000, "dur": 2.250, "args": {"rows_out": 1, "messages_out": 1, "rows_in": 1, "messages_in": 1}}
+{"ph": "M", "name": "thread_name", "pid": 1, "tid": 0, "args": {"name": "dispatch: a \"b\" \\"}},
+{"ph": "X", "name": "a \"b\" \\", "cat": "dispatch", "pid": 1, "tid": 0, "ts": 1000.000, "dur": 2.250, "args": {"rows_out": 1, "messages_out": 1, "rows_in": 1, "messages_in": 1}}
 ]}
 )");
 }

@@ -147,7 +147,7 @@ TEST_CASE("a relay adds up before it sends back", "[plan]") {
     const std::vector<assignment> assigned{assign(decided), assign(idle), assign(idle),
                                            assign(idle)};
     const auto plans = plan_all(node_aggregated{}, nodes, placement, assigned);
-    const phase& home = plans[2].combine.phases[1];  // "to relays, back"
+    const phase& home = plans[2].combine.phases[2];  // "to relays, back"
     REQUIRE(home.pack.rows() == 1);
     CHECK(home.pack.sources(0).size() == 2);
     CHECK(home.needs == 1);

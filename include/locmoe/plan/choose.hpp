@@ -124,8 +124,8 @@ struct chosen_strategy {
     plan_choice why;
 };
 
-/// Prices all candidates and takes the first of those within 2 % of the cheapest: prices are no more
-/// exact, and earlier candidates are simpler. `sums` are the `choice_words` of all ranks added
+/// Prices all candidates and takes the first of those within 1 % of the cheapest, or the very first
+/// within 3 %: prices are no more exact, and earlier candidates are simpler. `sums` are the `choice_words` of all ranks added
 /// up; the same sums give the same choice. Throws argument_error for costs or sums that do not fit.
 template <class... Strategies>
 chosen_strategy choose(const candidates<Strategies...>& from, const topology& nodes,
@@ -176,10 +176,11 @@ chosen_strategy choose(const candidates<Strategies...>& from, const topology& no
     });
     std::vector<cost_estimate>& priced = best.why.candidates;
     std::size_t first = 0;
-    for (std::size_t i = 1; i < priced.size() && priced[i].declined.empty(); ++i)
-        if (priced[i].nanoseconds - priced[0].nanoseconds <= priced[0].nanoseconds / 50 &&
-            numbers[i] < numbers[first])
+    for (std::size_t i = 1; i < priced.size() && priced[i].declined.empty(); ++i) {
+        const std::int64_t margin = priced[0].nanoseconds * (numbers[i] == 0 ? 3 : 1) / 100;
+        if (priced[i].nanoseconds - priced[0].nanoseconds <= margin && numbers[i] < numbers[first])
             first = i;
+    }
     best.number = numbers[first];
     for (; first > 0; --first) std::swap(priced[first], priced[first - 1]);
     return best;

@@ -22,12 +22,12 @@ class node_aggregated_planner;
 /// relay on that node copies it to their ranks (the two-phase exchange of LocMoE and Tutel's 2DH,
 /// with DeepEP's de-duplication). Combine adds up at the relay: it sends as few inter-node rows.
 ///
-/// Three phases: to the ranks of the own node; to a relay on each other node; from the relays to
+/// Three phases: to a relay on each other node; to the ranks of the own node; from the relays to
 /// the experts' ranks. The relay of rank r on a node of m ranks is its rank number `local_index(r)
 /// mod m`, so even nodes talk rail to rail and uneven ones share the load. Asks nothing of the node
 /// sizes.
 ///
-/// With several chunks the last two phases are as many times as short, each for a range of the
+/// With several chunks the phases over the relays are as many times as short, each for a range of the
 /// tokens: while the relays pass on one chunk, the next is on its way to them. It pays where a few
 /// hot experts make the relays' part long. Same rows, same sums, more messages.
 struct node_aggregated {
@@ -47,9 +47,9 @@ struct node_aggregated {
     std::string loads_name() const { return "rows once per node"; }
     std::vector<phase_shape> phase_shapes(const topology& nodes) const {
         const std::size_t neighbours = detail::largest_node(nodes) - 1;
-        return {{"own node", link_tier::intra_node, 0, neighbours},
-                {"to relays", link_tier::inter_node, 0, nodes.rank_count()},
-                {"relays to experts", link_tier::intra_node, 2, neighbours}};
+        return {{"to relays", link_tier::inter_node, 0, nodes.rank_count()},
+                {"own node", link_tier::intra_node, 0, neighbours},
+                {"relays to experts", link_tier::intra_node, 1, neighbours}};
     }
     void add_loads(const plan_request& request, row_loads& loads) const;
     row_loads settle(const row_loads& sums) const;
@@ -60,14 +60,18 @@ struct node_aggregated {
 
 namespace detail {
 
-/// Where the phases of each chunk stand. "To relays" of a chunk comes before "relays to experts" of
-/// the one before it, so that both are under way at once.
+/// Where the phases of each chunk stand. A chunk leaves for the relays once the one before it has
+/// been passed on to the experts, so that both are under way at once. The rows for the own node fill
+/// the wait for the last chunk; after all relays, whatever the number of chunks, so that combine
+/// always adds them up first.
 struct aggregated_phases {
     std::size_t chunks;
 
-    std::size_t own_node() const { return 0; }
-    std::size_t to_relays(std::size_t chunk) const { return 1 + 2 * chunk; }
-    std::size_t to_experts(std::size_t chunk) const { return 2 + 2 * chunk; }
+    std::size_t to_relays(std::size_t chunk) const { return 2 * chunk; }
+    std::size_t own_node() const { return 2 * chunks - 1; }
+    std::size_t to_experts(std::size_t chunk) const {
+        return 2 * chunk + (chunk + 1 < chunks ? 1 : 2);
+    }
     std::vector<std::string> names() const {
         std::vector<std::string> all(1 + 2 * chunks);
         all[own_node()] = "own node";
@@ -131,10 +135,6 @@ class node_aggregated_planner {
 
     void incoming(std::size_t round, const std::vector<message>& received) {
         const auto stays = [](expert_id) -> row_forwarder::lane* { return nullptr; };
-        if (round == 0)
-            for (const message& m : received)
-                if (request_.nodes.same_node(m.peer, request_.rank))
-                    rows_.receive(phases_.own_node(), m, stays);
         for (std::size_t c = 0; c < phases_.chunks; ++c)
             for (const message& m : received) {
                 if (round == 0 && request_.nodes.same_node(m.peer, request_.rank)) continue;
@@ -147,6 +147,10 @@ class node_aggregated_planner {
                 else
                     rows_.receive(phases_.to_experts(c), part, stays);
             }
+        if (round == 0)
+            for (const message& m : received)
+                if (request_.nodes.same_node(m.peer, request_.rank))
+                    rows_.receive(phases_.own_node(), m, stays);
     }
 
     exchange_plan finish() { return rows_.finish(exact_); }
@@ -193,9 +197,9 @@ inline void node_aggregated::add_loads(const plan_request& request, row_loads& l
     for (std::size_t n = 0; n < nodes.node_count(); ++n) {
         const auto node = static_cast<node_id>(n);
         const rank_id relay = detail::relay_of(nodes, request.rank, node);
-        if (node != home) loads.add(1, request.rank, relay, by_node.rows(n));
+        if (node != home) loads.add(0, request.rank, relay, by_node.rows(n));
         for (const rank_id to : nodes.ranks_of(node))
-            loads.add(node == home ? 0 : 2, node == home ? request.rank : relay, to,
+            loads.add(node == home ? 1 : 2, node == home ? request.rank : relay, to,
                       by_rank.rows(static_cast<std::size_t>(to)));
     }
 }
@@ -208,9 +212,9 @@ inline row_loads node_aggregated::settle(const row_loads& sums) const {
     const std::vector<std::string> names = places.names();
     std::vector<phase_shape> shapes(names.size());
     std::vector<std::size_t> from(names.size());
-    from[places.own_node()] = 0;
+    from[places.own_node()] = 1;
     for (std::size_t c = 0; c < chunks; ++c) {
-        from[places.to_relays(c)] = 1;
+        from[places.to_relays(c)] = 0;
         from[places.to_experts(c)] = 2;
         shapes[places.to_experts(c)].needs = places.to_relays(c) + 1;
     }
@@ -218,7 +222,7 @@ inline row_loads node_aggregated::settle(const row_loads& sums) const {
         shapes[p] = {names[p], whole[from[p]].tier, shapes[p].needs, whole[from[p]].peers};
     row_loads cut(sums.nodes(), std::move(shapes), sums.leaf_nodes());
     for (std::size_t p = 0; p < from.size(); ++p)
-        cut.take_part(p, sums, from[p], from[p] == 0 ? 1 : static_cast<std::int64_t>(chunks));
+        cut.take_part(p, sums, from[p], from[p] == 1 ? 1 : static_cast<std::int64_t>(chunks));
     return cut;
 }
 

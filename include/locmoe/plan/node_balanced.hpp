@@ -233,8 +233,8 @@ inline row_loads node_balanced::settle(const row_loads& sums) const {
                     {"own node", link_tier::intra_node, 0, neighbours},
                     {"relays to experts", link_tier::intra_node, 2, neighbours}},
                    sums.leaf_nodes());
-    even.take_part(1, sums, 1, 1);
-    even.take_part(2, sums, 0, 1);
+    even.take_part(1, sums, 0, 1);
+    even.take_part(2, sums, 1, 1);
     even.take_part(3, sums, 2, 1);
     for (std::size_t n = 0; n < nodes.node_count(); ++n) {
         const auto ranks = nodes.ranks_of(static_cast<node_id>(n));
