@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "locmoe/exec/calibrate.hpp"
 #include "locmoe/exec/in_process.hpp"
 #include "locmoe/locmoe.hpp"
 

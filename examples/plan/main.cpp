@@ -17,6 +17,7 @@
 
 #include "locmoe/adapt/cluster_file.hpp"
 #include "locmoe/locmoe.hpp"
+#include "locmoe/plan/describe_html.hpp"
 
 #include "options.hpp"
 #include "routings.hpp"

@@ -4,8 +4,10 @@
 // executor. Left out, to be included by name where they are wanted:
 //   locmoe/capacity/exact*.hpp      what asks for Boost.Math's headers: exact bounds, the report
 //   locmoe/exec/in_process.hpp      one thread a rank, which asks for <thread>
-//   locmoe/exec/simulated.hpp       the same with a clock
-//   locmoe/adapt/...                MPI, Boost.MPI, xtensor, cluster files in JSON
+//   locmoe/exec/simulated*.hpp      the same with a clock, and kernels on it
+//   locmoe/exec/calibrate.hpp       what a cluster costs, measured: asks for <chrono>
+//   locmoe/plan/describe_html.hpp   the report as a page
+//   locmoe/adapt/...                all that names a third party: MPI, xtensor, Eigen, LibTorch...
 
 #include "locmoe/assign/assignment.hpp"
 #include "locmoe/assign/drop_policy.hpp"
@@ -34,7 +36,6 @@
 #include "locmoe/exec/all_reduce.hpp"
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/best_plan.hpp"
-#include "locmoe/exec/calibrate.hpp"
 #include "locmoe/exec/calibration.hpp"
 #include "locmoe/exec/choose_order.hpp"
 #include "locmoe/exec/executor.hpp"
@@ -43,13 +44,11 @@
 #include "locmoe/exec/plan_cache.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
-#include "locmoe/exec/simulated_kernels.hpp"
 #include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/chunk_count.hpp"
 #include "locmoe/plan/cost_estimate.hpp"
 #include "locmoe/plan/describe.hpp"
-#include "locmoe/plan/describe_html.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/flow.hpp"

@@ -1,5 +1,6 @@
 #include "ngram_baseline.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <map>

@@ -1,5 +1,6 @@
 #include "text_data.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>

@@ -1,13 +1,14 @@
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
+#include "locmoe/core/detail/first_few.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/detail/random_bits.hpp"
@@ -179,7 +180,7 @@ struct quotas {
                            "none", options.rank);
         for (std::size_t e = 0; e < load.size(); ++e) {
             if (!over_ranks) {
-                count[e] = std::min(load[e], limit[e]);
+                count[e] = load[e] < limit[e] ? load[e] : limit[e];
                 continue;
             }
             const std::int64_t before = options.before[e];
@@ -238,13 +239,14 @@ std::vector<char> choose_drops(const basic_routing<Real>& decided, const Policy&
     std::vector<char> drop(decided.chosen.size(), 0);
     for (std::size_t e = 0; e < load.size(); ++e) {
         if (load[e] <= count[e]) continue;
-        const auto first = candidates.begin() + begin[e];
-        const auto end = candidates.begin() + begin[e + 1];
-        std::nth_element(first, first + count[e], end, [](const candidate& a, const candidate& b) {
+        const auto kept = static_cast<std::size_t>(count[e]);
+        const auto of_expert = std::span(candidates).subspan(
+            static_cast<std::size_t>(begin[e]), static_cast<std::size_t>(load[e]));
+        first_few(of_expert, kept, [](const candidate& a, const candidate& b) {
             if (b.priority < a.priority) return true;
             return a.priority < b.priority ? false : a.pair < b.pair;
         });
-        for (auto c = first + count[e]; c != end; ++c) drop[c->pair] = 1;
+        for (const candidate& c : of_expert.subspan(kept)) drop[c.pair] = 1;
     }
     return drop;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -53,7 +52,8 @@ inline free_slots free_slots_of_rank(const assign_options& options, std::size_t 
     const auto all = static_cast<std::int64_t>(ranks);
     free_slots slots{std::vector<std::int64_t>(experts, 0), detail::limits(options, experts)};
     for (std::size_t e = 0; e < experts; ++e) {
-        const std::int64_t taken = std::min(options.total[e], slots.count[e]);
+        const std::int64_t taken =
+            options.total[e] < slots.count[e] ? options.total[e] : slots.count[e];
         const std::int64_t free = slots.count[e] - taken;
         const std::int64_t j = (rank + static_cast<std::int64_t>(e)) % all;
         const auto share = [&](std::int64_t i) {

@@ -2,12 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "locmoe/core/error.hpp"
+#include "locmoe/plan/detail/by_rank.hpp"
 #include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/detail/kept_pairs.hpp"
 #include "locmoe/plan/detail/plan_head.hpp"
@@ -186,7 +186,7 @@ class capacity_padded_planner {
         row_index staged = 0;              // received: its first row of staging
         std::size_t phases_before = 0;     // received: the phase's number, and one
     };
-    using blocks_by_peer = std::map<rank_id, std::vector<std::size_t>>;
+    using blocks_by_peer = by_rank<std::vector<std::size_t>>;
 
     void find_pairs() {
         first_pair_.assign(request_.placement.expert_count(), 0);
@@ -224,7 +224,7 @@ class capacity_padded_planner {
         hop step = next(source, at, node);
         for (; step.to != no_rank; step = next(source, at, node)) {
             if (at == me)
-                for (const std::size_t b : held) leaving_[step.phase][step.to].push_back(b);
+                for (const std::size_t b : held) leaving_[step.phase].at(step.to).first->push_back(b);
             if (step.to == me) {
                 held.clear();
                 for (std::size_t e = 0; e < experts.size(); ++e)
@@ -235,7 +235,7 @@ class capacity_padded_planner {
         if (at != me && request_.nodes.node_of(me) != node) return;
         for (std::size_t e = 0; e < experts.size(); ++e) {
             const rank_id to = request_.placement.rank_of(experts[e]);
-            if (at == me && to != me) leaving_[step.phase][to].push_back(held[e]);
+            if (at == me && to != me) leaving_[step.phase].at(to).first->push_back(held[e]);
             if (to == me)
                 placed_[request_.placement.local_index(experts[e]) * request_.nodes.rank_count() +
                         static_cast<std::size_t>(source)] =
@@ -244,7 +244,7 @@ class capacity_padded_planner {
     }
 
     std::size_t come_in(std::size_t phase, rank_id from) {
-        coming_[phase][from].push_back(blocks_.size());
+        coming_[phase].at(from).first->push_back(blocks_.size());
         blocks_.push_back({no_expert, 0, phase + 1});
         return blocks_.size() - 1;
     }
@@ -252,21 +252,12 @@ class capacity_padded_planner {
     void number_rows() {
         row_index staged = 0;
         for (const blocks_by_peer& of_phase : coming_)
-            from_next(of_phase, [&](rank_id, const std::vector<std::size_t>& list) {
+            of_phase.from_next(request_.rank, [&](rank_id, const std::vector<std::size_t>& list) {
                 for (const std::size_t b : list) {
                     blocks_[b].staged = staged;
                     staged += capacity_;
                 }
             });
-    }
-
-    /// Each rank begins with its next one, so that they do not all send to rank 0 first, there or
-    /// back.
-    template <class Visit>
-    void from_next(const blocks_by_peer& blocks, Visit&& visit) const {
-        const auto next = blocks.upper_bound(request_.rank);
-        for (auto at = next; at != blocks.end(); ++at) visit(at->first, at->second);
-        for (auto at = blocks.begin(); at != next; ++at) visit(at->first, at->second);
     }
 
     template <class OwnRow>
@@ -291,7 +282,7 @@ class capacity_padded_planner {
         for (std::size_t p = 0; p < phase_names_.size(); ++p) {
             phase step;
             step.name = phase_names_[p];
-            from_next(leaving_[p], [&](rank_id to, const std::vector<std::size_t>& list) {
+            leaving_[p].from_next(request_.rank, [&](rank_id to, const std::vector<std::size_t>& list) {
                 step.sends.push_back({to, request_.nodes.tier(request_.rank, to),
                                       static_cast<row_index>(step.pack.from.size()),
                                       rows_in(list)});
@@ -301,7 +292,7 @@ class capacity_padded_planner {
                         step.needs = blocks_[b].phases_before;
                 }
             });
-            from_next(coming_[p], [&](rank_id peer, const std::vector<std::size_t>& list) {
+            coming_[p].from_next(request_.rank, [&](rank_id peer, const std::vector<std::size_t>& list) {
                 step.receives.push_back({peer, request_.nodes.tier(request_.rank, peer),
                                          moved.staging_rows, rows_in(list)});
                 moved.staging_rows += rows_in(list);

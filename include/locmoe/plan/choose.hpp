@@ -210,11 +210,11 @@ std::vector<exchange_plan> best_plan_all(const topology& nodes, const expert_pla
     return plans;
 }
 
-/// The same with all strategies of the library.
-inline std::vector<exchange_plan> best_plan_all(const topology& nodes,
-                                                const expert_placement& placement,
-                                                std::span<const assignment> assigned,
-                                                const plan_options& options) {
+/// The same with all strategies of the library. A template, so that only who calls it compiles them.
+template <class = void>
+std::vector<exchange_plan> best_plan_all(const topology& nodes, const expert_placement& placement,
+                                         std::span<const assignment> assigned,
+                                         const plan_options& options) {
     return best_plan_all(nodes, placement, assigned, options, all_strategies());
 }
 

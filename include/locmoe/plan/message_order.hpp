@@ -1,11 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "locmoe/core/detail/merge_sort.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/flow.hpp"
@@ -98,7 +98,7 @@ class flow_ordering {
                 (upwards ? peer + ranks - own % ranks : own % ranks + ranks - peer) % ranks;
             keys.push_back({{place[static_cast<std::size_t>(node)], distance}, i});
         }
-        std::sort(keys.begin(), keys.end());
+        merge_sort(keys, [](const auto& a, const auto& b) { return a < b; });
         std::vector<std::size_t> order;
         for (const auto& key : keys) order.push_back(key.second);
         return order;
@@ -110,7 +110,9 @@ class flow_ordering {
         std::size_t most = 1;
         for (const segment& s : receives)
             if (s.tier == link_tier::inter_node)
-                most = std::max(most, ++messages[static_cast<std::size_t>(nodes_.node_of(s.peer))]);
+                if (const std::size_t n = ++messages[static_cast<std::size_t>(nodes_.node_of(s.peer))];
+                    n > most)
+                    most = n;
         return most;
     }
 

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <queue>
 #include <utility>
 #include <vector>
 
+#include "locmoe/core/detail/heap.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/plan/message_order.hpp"
@@ -72,8 +71,9 @@ class open_shop {
             const auto more = [&](std::size_t a, std::size_t b) {
                 return left[a] != left[b] ? left[a] > left[b] : a < b;
             };
-            machines.insert(std::upper_bound(machines.begin(), machines.end(), machine, more),
-                            machine);
+            auto place = machines.end();
+            while (place != machines.begin() && more(machine, *(place - 1))) --place;
+            machines.insert(place, machine);
         }
 
         /// The first that `may` be taken; of several with as much left, that with the least
@@ -145,7 +145,7 @@ class open_shop {
     std::vector<char> taking_;           // [N]: the receiver is not free
     free_list free_senders_{to_send_};
     free_list free_receivers_{to_take_};
-    std::priority_queue<end> ends_;
+    heap<end> ends_;
     std::vector<std::pair<std::size_t, std::size_t>> begun_;
 };
 

@@ -2,13 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "locmoe/plan/detail/by_rank.hpp"
 #include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/detail/finish_plan.hpp"
 #include "locmoe/plan/detail/lane_memory.hpp"
@@ -116,9 +115,9 @@ class row_forwarder {
     /// lane.
     lane* to(std::size_t number, rank_id rank, std::size_t way = 0) {
         if (rank == request_.rank) return nullptr;
-        const auto [place, fresh] = lanes_[number].try_emplace(rank);
-        lane& l = place->second;
-        l.memory_ = memory_.get();
+        const auto [place, fresh] = lanes_[number].at(rank);
+        lane& l = *place;
+        l.memory_ = memory_.data();
         l.own_run_ = run(request_.rank, way);
         if (fresh) l.last_run_ = run(request_.rank, 0);
         return &l;
@@ -152,13 +151,13 @@ class row_forwarder {
         std::size_t pair_end = pairs.pack.from.size();
         std::size_t row_count = row_end;
         std::size_t most_pairs = pair_end;
-        for (const auto& [to, l] : lanes_[number]) {
+        lanes_[number].from_next(request_.rank, [&](rank_id, const lane& l) {
             row_count += l.rows_;
             most_pairs += l.entries();
-        }
+        });
         rows.pack.from.resize(row_count);
         pairs.pack.from.resize(most_pairs);
-        const auto leave = [&](rank_id to, lane& l) {
+        lanes_[number].from_next(request_.rank, [&](rank_id to, lane& l) {
             if (l.empty()) return;
             message& m = out.emplace_back();
             m.peer = to;
@@ -183,11 +182,7 @@ class row_forwarder {
             close(rows, to, static_cast<row_index>(l.rows_), l.needs_);
             close(pairs, to, pair - first_pair, l.needs_);
             l.clear();
-        };
-        // Each rank begins with its next one, so that they do not all send to rank 0 first.
-        const auto next = lanes_[number].upper_bound(request_.rank);
-        for (auto at = next; at != lanes_[number].end(); ++at) leave(at->first, at->second);
-        for (auto at = lanes_[number].begin(); at != next; ++at) leave(at->first, at->second);
+        });
         pairs.pack.from.resize(pair_end);
         return out;
     }
@@ -243,11 +238,12 @@ class row_forwarder {
     /// `direct`.
     exchange_plan finish(bool exact_combine = false) {
         for (std::size_t p = 0; p < lanes_.size(); ++p)
-            for (const auto& [to, l] : lanes_[p])
+            lanes_[p].from_next(request_.rank, [&](rank_id to, const lane& l) {
                 if (!l.empty())
                     throw plan_error(concat("locmoe: ", strategy_, ": rank ", request_.rank,
                                             " has rows for rank ", to, " in phase ", p,
                                             ", which has been sent"));
+            });
         if (!started_)
             throw plan_error(
                 concat("locmoe: ", strategy_, ": rank ", request_.rank, " has not started"));
@@ -308,9 +304,9 @@ class row_forwarder {
     detail::arrivals arrived_;
     flow rows_;
     flow pairs_;
-    // On the heap, so that a move keeps it where the lanes look for it.
-    std::unique_ptr<detail::lane_memory> memory_ = std::make_unique<detail::lane_memory>();
-    std::vector<std::map<rank_id, lane>> lanes_;  // [phases], by the rank that they go to
+    // One, on the heap, so that a move keeps it where the lanes look for it.
+    std::vector<detail::lane_memory> memory_ = std::vector<detail::lane_memory>(1);
+    std::vector<detail::by_rank<lane>> lanes_;  // [phases], by the rank that they go to
 };
 
 }  // namespace locmoe

@@ -3,11 +3,11 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <queue>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "locmoe/core/detail/heap.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/random_bits.hpp"
@@ -45,14 +45,14 @@ class hash_router {
     /// that were never seen are so spread as well. Over the text that was counted, no two experts
     /// differ by more than the largest frequency. `frequencies` `[vocabulary]`, each >= 0.
     static hash_router balanced(std::span<const std::int64_t> frequencies, std::size_t experts) {
-        std::priority_queue<frequent_id> ids;
+        detail::heap<frequent_id> ids;
         for (std::size_t v = 0; v < frequencies.size(); ++v) {
             if (frequencies[v] < 0)
                 detail::throw_argument("hash_router", detail::concat("frequency of id ", v),
                                        "a count >= 0", detail::concat(frequencies[v]));
             ids.push({frequencies[v], v});
         }
-        std::priority_queue<loaded_expert> by_load;
+        detail::heap<loaded_expert> by_load;
         for (std::size_t e = 0; e < experts; ++e) by_load.push({0, 0, e});
         std::vector<expert_id> expert_of_id(frequencies.size());
         for (; !ids.empty() && !by_load.empty(); ids.pop()) {
@@ -117,7 +117,7 @@ class hash_router {
                                        concat(expert_of_id_[v]));
     }
 
-    // "less" is what a priority_queue serves last.
+    // "less" is what a heap serves last.
     struct frequent_id {
         std::int64_t frequency;
         std::size_t id;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -8,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "locmoe/core/detail/merge_sort.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
@@ -86,7 +86,7 @@ inline std::vector<replica_wish> replica_wishes(matrix_view<const std::int64_t> 
         for (const rank_id rank : ranks) start += slots[static_cast<std::size_t>(rank)];
         start %= loads.cols;
     }
-    std::sort(wishes.begin(), wishes.end(), [](const replica_wish& a, const replica_wish& b) {
+    merge_sort(wishes, [](const replica_wish& a, const replica_wish& b) {
         if (a.rows != b.rows) return a.rows > b.rows;
         if (a.turn != b.turn) return a.turn < b.turn;
         if (a.node != b.node) return a.node < b.node;
@@ -181,7 +181,7 @@ inline replicated_placement balance_experts(matrix_view<const std::int64_t> load
             --left[wish.expert];
     std::vector<std::size_t> rest;
     for (std::size_t e = 0; e < experts; ++e) rest.insert(rest.end(), left[e], e);
-    std::stable_sort(rest.begin(), rest.end(), [&](std::size_t a, std::size_t b) {
+    detail::merge_sort(rest, [&](std::size_t a, std::size_t b) {
         return replica_load[a] > replica_load[b];
     });
     for (const std::size_t e : rest) board.put_anywhere(e);

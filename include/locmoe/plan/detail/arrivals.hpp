@@ -1,11 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
+#include "locmoe/core/detail/merge_sort.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/flow.hpp"
 
@@ -66,7 +66,7 @@ class arrivals {
     /// Sorted by expert, then source, then the source's own order: a counting sort.
     layout sorted(std::size_t local_experts) {
         if (!runs_.empty()) runs_.back().end = blocks_.size();
-        std::sort(runs_.begin(), runs_.end(), [](const run& a, const run& b) {
+        merge_sort(runs_, [](const run& a, const run& b) {
             if (a.source != b.source) return a.source < b.source;
             return a.way != b.way ? a.way < b.way : a.begin < b.begin;
         });

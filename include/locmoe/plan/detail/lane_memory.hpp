@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <vector>
 
 #include "locmoe/core/ids.hpp"
 #include "locmoe/plan/flow.hpp"
@@ -29,7 +29,7 @@ struct lane_chunk {
 class lane_memory {
   public:
     lane_chunk* take() {
-        if (unused_ == nullptr) return &all_.emplace_back();
+        if (unused_ == nullptr) return all_.emplace_back(1).data();
         lane_chunk* const chunk = unused_;
         unused_ = chunk->next;
         *chunk = lane_chunk{};
@@ -42,7 +42,7 @@ class lane_memory {
     }
 
   private:
-    std::deque<lane_chunk> all_;
+    std::vector<std::vector<lane_chunk>> all_;  // one each, so that it stays where it lies
     lane_chunk* unused_ = nullptr;
 };
 

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
+
+#include "locmoe/core/detail/first_few.hpp"
 
 namespace locmoe::inline v0::detail {
 
@@ -17,12 +18,9 @@ struct candidate {
 /// the first places. Linear in the number of candidates.
 template <class Real>
 void best_first(std::span<candidate<Real>> candidates, std::size_t count) {
-    if (count == 0 || count >= candidates.size()) return;
-    std::nth_element(candidates.begin(),
-                     candidates.begin() + static_cast<std::ptrdiff_t>(count - 1), candidates.end(),
-                     [](const candidate<Real>& a, const candidate<Real>& b) {
-                         return a.value != b.value ? a.value > b.value : a.place < b.place;
-                     });
+    first_few(candidates, count, [](const candidate<Real>& a, const candidate<Real>& b) {
+        return a.value != b.value ? a.value > b.value : a.place < b.place;
+    });
 }
 
 }  // namespace locmoe::detail

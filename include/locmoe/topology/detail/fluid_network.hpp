@@ -3,13 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <optional>
-#include <queue>
 #include <vector>
 
+#include "locmoe/core/detail/heap.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/topology/cluster_costs.hpp"
+#include "locmoe/topology/detail/key_numbers.hpp"
 #include "locmoe/topology/topology.hpp"
 
 namespace locmoe::inline v0::detail {
@@ -118,7 +118,7 @@ class fluid_network {
         double at = 0;
         bool rated = false;
         bool active = false;
-        std::priority_queue<mark> marks;
+        heap<mark> marks;
     };
 
     struct beginning {
@@ -169,8 +169,8 @@ class fluid_network {
             key = f * ranks + t;
         else if (!inside)
             key = ranks * ranks + out * nodes_.node_count() + in;
-        const auto [place, is_new] = group_by_key_.try_emplace(key, groups_.size());
-        if (is_new) {
+        const std::size_t number = group_numbers_.of(key);
+        if (number == groups_.size()) {
             group& g = groups_.emplace_back();
             g.from = out;
             const auto cross = [&](std::size_t l) {
@@ -199,7 +199,7 @@ class fluid_network {
                 }
             }
         }
-        return place->second;
+        return number;
     }
 
     static double end_of(const group& g) {
@@ -325,7 +325,7 @@ class fluid_network {
         if (!counted_for_.empty())
             for (const std::size_t l : used_)
                 if (l >= nic_in_ && l < leaf_up_) links_[l].left *= fan_in_share(l);
-        std::priority_queue<share> shares;
+        heap<share> shares;
         for (const std::size_t l : used_) shares.push({links_[l].left / links_[l].weight, l});
         while (!shares.empty()) {
             const share least = shares.top();
@@ -371,11 +371,11 @@ class fluid_network {
     std::vector<link> links_;
     std::size_t intra_out_, intra_in_, rank_out_, rank_in_, nic_out_, nic_in_, leaf_up_, leaf_down_;
     std::vector<group> groups_;
-    std::map<std::uint64_t, std::size_t> group_by_key_;
+    key_numbers group_numbers_;
     std::vector<std::size_t> active_;  // groups with a message under way
     std::vector<std::size_t> used_;    // links with a message under way, while rates are worked out
-    std::priority_queue<beginning> beginnings_;
-    std::priority_queue<ending> endings_;
+    heap<beginning> beginnings_;
+    heap<ending> endings_;
     std::vector<beginning> joining_;  // the first of their groups, without a rate yet
     std::vector<std::size_t> counted_for_;  // by node, in which count it was met; empty: no loss
     std::size_t counts_ = 0;
