@@ -33,6 +33,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/core/token_rows.hpp"
+#include "locmoe/core/version.hpp"
 #include "locmoe/exec/all_reduce.hpp"
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/best_plan.hpp"
