@@ -1,5 +1,6 @@
-# Somebody else's project (tests/consumer) builds and runs with an installed locmoe, for the core and for
-# the components apart, and with its sources in a subdirectory.
+# Somebody else's project (tests/consumer) builds and runs with locmoe, whatever way it comes: installed,
+# for the core and for the components apart, by CMake, a .deb, a port, or pkg-config; its sources in a
+# subdirectory or fetched.
 get_property(components GLOBAL PROPERTY LOCMOE_COMPONENTS)
 list(JOIN components "," components)  # semicolons would not survive add_test
 set(consumer_dir ${CMAKE_CURRENT_BINARY_DIR}/consumer)
@@ -26,3 +27,48 @@ set_tests_properties("A project finds the installed core" "A project finds the i
   PROPERTIES FIXTURES_REQUIRED installed)
 locmoe_consumer_test("A project adds locmoe as a subdirectory" subdirectory
   -DLOCMOE_SOURCE_DIR=${PROJECT_SOURCE_DIR} "-DCOMPONENTS=${components}")
+locmoe_consumer_test("A project fetches locmoe" fetched -DLOCMOE_SOURCE_DIR=${PROJECT_SOURCE_DIR}
+  -DFETCH=ON)
+
+# locmoe_script_test(name script argument...): a script of tests/consumer with what all of them take.
+function(locmoe_script_test name script)
+  add_test(NAME "${name}" COMMAND ${CMAKE_COMMAND} -D COMPILER=${CMAKE_CXX_COMPILER}
+    -D ROOT=${PROJECT_SOURCE_DIR} -D VERSION=${PROJECT_VERSION} -D PREFIX=${prefix} ${ARGN}
+    -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/${script}.cmake)
+endfunction()
+
+find_program(PKG_CONFIG pkg-config)
+if(PKG_CONFIG)
+  locmoe_script_test("A compiler finds the installed core by pkg-config" pkg_config
+    -D PKG_CONFIG=${PKG_CONFIG} -D FOLDER=${consumer_dir}/pkg_config)
+  set_tests_properties("A compiler finds the installed core by pkg-config" PROPERTIES
+    FIXTURES_REQUIRED installed)
+endif()
+
+find_program(DPKG dpkg)
+if(DPKG)
+  locmoe_script_test("Makes a Debian package that dpkg installs" deb
+    -D CPACK=${CMAKE_CPACK_COMMAND} -D BUILD=${PROJECT_BINARY_DIR} -D FOLDER=${consumer_dir}/deb)
+  set_tests_properties("Makes a Debian package that dpkg installs" PROPERTIES
+    FIXTURES_SETUP debian)
+  locmoe_consumer_test("A project finds the Debian package" debian
+    -DCMAKE_PREFIX_PATH=${consumer_dir}/deb/root/usr)
+  set_tests_properties("A project finds the Debian package" PROPERTIES FIXTURES_REQUIRED debian)
+endif()
+
+if(TARGET locmoe::eigen)
+  locmoe_script_test("The steps of the vcpkg port install the core and a feature" vcpkg
+    -D FOLDER=${consumer_dir}/vcpkg)
+  set_tests_properties("The steps of the vcpkg port install the core and a feature" PROPERTIES
+    FIXTURES_SETUP port)
+  locmoe_consumer_test("A project finds what the vcpkg port installs" port
+    -DCMAKE_PREFIX_PATH=${consumer_dir}/vcpkg/packages -DCOMPONENTS=eigen)
+  set_tests_properties("A project finds what the vcpkg port installs" PROPERTIES
+    FIXTURES_REQUIRED port)
+endif()
+
+find_program(PYTHON python3)
+if(PYTHON)
+  locmoe_script_test("Recipes for Conan and Spack compile and have the version" recipes
+    -D PYTHON=${PYTHON})
+endif()
