@@ -1,6 +1,6 @@
 # Somebody else's project (tests/consumer) builds and runs with locmoe, whatever way it comes: installed,
 # for the core and for the components apart, by CMake, a .deb, a port, or pkg-config; its sources in a
-# subdirectory or fetched.
+# subdirectory or fetched; as one header.
 get_property(components GLOBAL PROPERTY LOCMOE_COMPONENTS)
 list(JOIN components "," components)  # semicolons would not survive add_test
 set(consumer_dir ${CMAKE_CURRENT_BINARY_DIR}/consumer)
@@ -36,6 +36,9 @@ function(locmoe_script_test name script)
     -D ROOT=${PROJECT_SOURCE_DIR} -D VERSION=${PROJECT_VERSION} -D PREFIX=${prefix} ${ARGN}
     -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/${script}.cmake)
 endfunction()
+
+locmoe_script_test("Two source files of a project share the single header" single_header/check
+  -D FOLDER=${consumer_dir}/single_header)
 
 find_program(PKG_CONFIG pkg-config)
 if(PKG_CONFIG)
