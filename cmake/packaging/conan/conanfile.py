@@ -16,8 +16,8 @@ ADAPTERS = {
 
 
 class LocmoeConan(ConanFile):
-    """All headers, and a target for the core and for each adapter that is an option. MPI, Boost.MPI
-    and LibTorch are the system's: link them beside locmoe::locmoe."""
+    """All headers. locmoe::locmoe has the core and what options ask for; locmoe::core, locmoe::eigen
+    and so on are its parts. MPI, Boost.MPI and LibTorch are the system's: link them beside it."""
 
     name = "locmoe"
     version = "0.1.0"
@@ -55,11 +55,12 @@ class LocmoeConan(ConanFile):
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "locmoe")
+        self.cpp_info.set_property("cmake_target_name", "locmoe::locmoe")
         self.cpp_info.set_property("pkg_config_name", "locmoe")
-        parts = {"locmoe": []}
+        parts = {"core": []}
         for adapter, (_, target) in ADAPTERS.items():
             if self.options.get_safe(adapter):
-                parts[adapter] = ["locmoe", target]
+                parts[adapter] = ["core", target]
         for part, required in parts.items():
             component = self.cpp_info.components[part]
             component.set_property("cmake_target_name", f"locmoe::{part}")
