@@ -15,9 +15,19 @@ void first_few(std::span<T> items, std::size_t count, Before before) {
     std::uint64_t random = items.size();
     const auto any = [&] {
         random = random * 6364136223846793005u + 1442695040888963407u;  // Knuth's, MMIX
-        return static_cast<std::size_t>((random >> 33) % items.size());
+        return static_cast<std::size_t>(((random >> 32) * std::uint64_t{items.size()}) >> 32);
     };
     while (count > 0 && count < items.size()) {
+        if (items.size() <= 8) {  // a pivot would cost more than to sort them
+            for (std::size_t i = 1; i < items.size(); ++i) {
+                const T item = items[i];
+                std::size_t place = i;
+                for (; place > 0 && before(item, items[place - 1]); --place)
+                    items[place] = items[place - 1];
+                items[place] = item;
+            }
+            return;
+        }
         std::size_t low = any(), middle = any(), high = any();
         if (before(items[middle], items[low])) std::swap(middle, low);
         if (before(items[high], items[middle])) middle = before(items[high], items[low]) ? low : high;
