@@ -32,7 +32,8 @@ TEST_CASE("by_rank keeps each value where it lies and visits from the next rank 
         for (auto at = expected.upper_bound(own); at != expected.end(); ++at) wanted.push_back(*at);
         for (auto at = expected.begin(); at != expected.upper_bound(own); ++at)
             wanted.push_back(*at);
-        moved.from_next(own, [&](rank_id rank, const int& value) { met.push_back({rank, &value}); });
+        moved.from_next(own,
+                        [&](rank_id rank, const int& value) { met.push_back({rank, &value}); });
         REQUIRE(met == wanted);
     }
 }

@@ -224,7 +224,8 @@ class capacity_padded_planner {
         hop step = next(source, at, node);
         for (; step.to != no_rank; step = next(source, at, node)) {
             if (at == me)
-                for (const std::size_t b : held) leaving_[step.phase].at(step.to).first->push_back(b);
+                for (const std::size_t b : held)
+                    leaving_[step.phase].at(step.to).first->push_back(b);
             if (step.to == me) {
                 held.clear();
                 for (std::size_t e = 0; e < experts.size(); ++e)
@@ -282,7 +283,8 @@ class capacity_padded_planner {
         for (std::size_t p = 0; p < phase_names_.size(); ++p) {
             phase step;
             step.name = phase_names_[p];
-            leaving_[p].from_next(request_.rank, [&](rank_id to, const std::vector<std::size_t>& list) {
+            const rank_id me = request_.rank;
+            leaving_[p].from_next(me, [&](rank_id to, const std::vector<std::size_t>& list) {
                 step.sends.push_back({to, request_.nodes.tier(request_.rank, to),
                                       static_cast<row_index>(step.pack.from.size()),
                                       rows_in(list)});
@@ -292,7 +294,7 @@ class capacity_padded_planner {
                         step.needs = blocks_[b].phases_before;
                 }
             });
-            coming_[p].from_next(request_.rank, [&](rank_id peer, const std::vector<std::size_t>& list) {
+            coming_[p].from_next(me, [&](rank_id peer, const std::vector<std::size_t>& list) {
                 step.receives.push_back({peer, request_.nodes.tier(request_.rank, peer),
                                          moved.staging_rows, rows_in(list)});
                 moved.staging_rows += rows_in(list);

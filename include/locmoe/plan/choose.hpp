@@ -210,7 +210,7 @@ std::vector<exchange_plan> best_plan_all(const topology& nodes, const expert_pla
     return plans;
 }
 
-/// The same with all strategies of the library. A template, so that only who calls it compiles them.
+/// The same with all strategies of the library. A template, so that only its callers compile them.
 template <class = void>
 std::vector<exchange_plan> best_plan_all(const topology& nodes, const expert_placement& placement,
                                          std::span<const assignment> assigned,

@@ -109,10 +109,10 @@ class flow_ordering {
         std::vector<std::size_t> messages(nodes_.node_count(), 0);
         std::size_t most = 1;
         for (const segment& s : receives)
-            if (s.tier == link_tier::inter_node)
-                if (const std::size_t n = ++messages[static_cast<std::size_t>(nodes_.node_of(s.peer))];
-                    n > most)
-                    most = n;
+            if (s.tier == link_tier::inter_node) {
+                const auto node = static_cast<std::size_t>(nodes_.node_of(s.peer));
+                if (++messages[node] > most) most = messages[node];
+            }
         return most;
     }
 

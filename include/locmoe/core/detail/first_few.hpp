@@ -30,7 +30,8 @@ void first_few(std::span<T> items, std::size_t count, Before before) {
         }
         std::size_t low = any(), middle = any(), high = any();
         if (before(items[middle], items[low])) std::swap(middle, low);
-        if (before(items[high], items[middle])) middle = before(items[high], items[low]) ? low : high;
+        if (before(items[high], items[middle]))
+            middle = before(items[high], items[low]) ? low : high;
         std::swap(items[0], items[middle]);
         const T pivot = items[0];
         low = 0;

@@ -6,7 +6,7 @@
 
 namespace locmoe::inline v0::detail {
 
-/// Serves the greatest by operator< first: a std::priority_queue without <queue>'s other containers.
+/// Serves the greatest by operator< first: a std::priority_queue without the rest of <queue>.
 template <class T>
 class heap {
   public:

@@ -7,8 +7,8 @@
 namespace locmoe::inline v0::detail {
 
 /// Sorts so that no item is `before` an earlier one, equal ones in the order that they had. Runs of
-/// a few items by insertion, then merged in pairs: O(n log n), and as fast as std::stable_sort. Ours
-/// because <algorithm> is 11,000 lines to a header that only sorts.
+/// a few items by insertion, then merged in pairs: O(n log n), about as fast as std::stable_sort.
+/// Ours because <algorithm> is 11,000 lines to a header that only sorts.
 template <class T, class Before>
 void merge_sort(std::vector<T>& items, Before before) {
     constexpr std::size_t few = 16;
