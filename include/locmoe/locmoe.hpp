@@ -45,6 +45,7 @@
 #include "locmoe/exec/plan_cache.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
+#include "locmoe/exec/verify_agreement.hpp"
 #include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/chunk_count.hpp"

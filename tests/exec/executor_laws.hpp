@@ -387,8 +387,9 @@ void disagreement_is_found(Backend& backend) {
                 ex.plan(nothing, the_odd_ones);
             else
                 ex.plan(nothing, ours);
-        } catch (const backend_error& e) {
-            thrown = std::string(e.what()).find("strategy") != std::string::npos;
+        } catch (const plan_error& e) {
+            thrown = std::string(e.what()).find("rank 1 holds another strategy") !=
+                     std::string::npos;
         }
         expect(thrown, "the executor refuses ranks with other strategies", backend.rank());
     };

@@ -1,20 +1,24 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "locmoe/adapt/detail/idle_requests.hpp"
+#include "locmoe/adapt/detail/mpi_watch.hpp"
 #include "locmoe/adapt/detail/own_communicator.hpp"  // with mpi.h
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/detail/kept_memory.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
 #include "locmoe/topology/topology.hpp"
 
@@ -28,11 +32,18 @@ struct mpi_options {
     /// transfers with a window. Off, since over shared memory Open MPI gains nothing by it: 0.99 to
     /// 1.03 times the speed on 4 and 8 ranks up to 64 KiB, and 0.6 for 64 bytes between two.
     bool persistent_requests = false;
+
+    /// How long an operation may wait for another rank before it is a backend_error on all ranks,
+    /// within 2 seconds more; empty: forever.
+    std::optional<std::chrono::milliseconds> deadline = std::chrono::minutes(10);
 };
 
 /// The ranks of a plain MPI communicator. Constructing and destroying it is collective. MPI must be
 /// initialised, and called from one thread at a time. Throws argument_error where MPI is not, and
 /// for an inter-communicator; backend_error with MPI's code and text where a call of MPI fails.
+///
+/// Once a rank was waited for beyond the deadline, or gave up, MPI_Finalize may wait for it for ever:
+/// end the job by MPI_Abort.
 class mpi_backend {
   public:
     /// Dropped before its end it gives up its receives; what it sends must then stay in memory.
@@ -94,6 +105,7 @@ class mpi_backend {
         : comm_(communicator, "mpi_backend"),
           chunk_bytes_(options.chunk_bytes),
           persistent_(options.persistent_requests),
+          watch_(comm_, watch_tag, options.deadline),
           sent_(static_cast<std::size_t>(comm_.rank_count())) {
         if (chunk_bytes_ == 0)
             detail::throw_argument("mpi_backend", "chunk_bytes", "at least 1", "0");
@@ -101,6 +113,11 @@ class mpi_backend {
     }
     mpi_backend(const mpi_backend&) = delete;
     mpi_backend& operator=(const mpi_backend&) = delete;
+    ~mpi_backend() {
+        if (std::uncaught_exceptions() > exceptions_)
+            abandon("an exception ended the life of its backend");
+        if (watch_.given_up()) comm_.never_free();
+    }
 
     rank_id rank() const noexcept { return comm_.rank(); }
     std::size_t rank_count() const noexcept { return static_cast<std::size_t>(comm_.rank_count()); }
@@ -114,6 +131,7 @@ class mpi_backend {
                    std::span<const receive_block> paced = {}, std::size_t window = 0) {
         detail::check_blocks(rank(), rank_count(), sends, receives);
         detail::check_blocks(rank(), rank_count(), {}, paced);
+        watch_.enter("start");
         transfer started;
         started.receives_.reserve(receives.size());
         started.sends_.reserve(sends.size());
@@ -149,32 +167,45 @@ class mpi_backend {
     /// written past its place by then (Open MPI), or end the job unless MPI_COMM_WORLD has
     /// MPI_ERRORS_RETURN (MPICH).
     void wait(transfer& started) {
+        watch_.enter("wait");
         MPI_Status status;
+        int code = MPI_SUCCESS;
         for (;;) {
             int i = MPI_UNDEFINED;
-            const int code = MPI_Waitany(static_cast<int>(started.requests_.size()),
-                                         started.requests_.data(), &i, &status);
+            watch_.until("wait", [&] {
+                int done = 0;
+                code = MPI_Testany(static_cast<int>(started.requests_.size()),
+                                   started.requests_.data(), &i, &done, &status);
+                return done != 0 || code != MPI_SUCCESS;
+            });
             if (i == MPI_UNDEFINED) {
-                detail::check_mpi(code, "MPI_Waitany");
+                detail::check_mpi(code, "MPI_Testany");
                 break;
             }
             const auto chunk = started.open_[static_cast<std::size_t>(i)];
-            check_chunk(code, "MPI_Waitany", status, chunk.from, chunk.bytes);
+            check_chunk(code, "MPI_Testany", status, chunk.from, chunk.bytes);
             if (chunk.last && !started.paced_.empty())
                 post_paced(started, static_cast<std::size_t>(i));
         }
+        const auto finish = [&](MPI_Request& request) {
+            watch_.until("wait", [&] {
+                int done = 0;
+                code = MPI_Test(&request, &done, &status);
+                return done != 0 || code != MPI_SUCCESS;
+            });
+        };
         for (auto& chunk : started.receives_) {
-            const int code = MPI_Wait(&chunk.request, &status);
+            finish(chunk.request);
             if (started.persistent_)
                 idle_.keep({false, chunk.from, chunk.data, chunk.bytes}, chunk.request);
-            check_chunk(code, "MPI_Wait", status, chunk.from, chunk.bytes);
+            check_chunk(code, "MPI_Test", status, chunk.from, chunk.bytes);
         }
         started.receives_.clear();
         for (auto& chunk : started.sends_) {
-            const int code = MPI_Wait(&chunk.request, MPI_STATUS_IGNORE);
+            finish(chunk.request);
             if (started.persistent_)
                 idle_.keep({true, chunk.to, chunk.data, chunk.bytes}, chunk.request);
-            detail::check_mpi(code, "MPI_Wait");
+            detail::check_mpi(code, "MPI_Test");
         }
         started.sends_.clear();
     }
@@ -185,11 +216,12 @@ class mpi_backend {
     /// so once all ranks have entered the barrier, nothing is on its way any more.
     std::vector<message> exchange_messages(std::vector<message> messages) {
         detail::check_messages(rank(), rank_count(), messages);
+        watch_.enter("exchange_messages");
         // A rank that is through already may send messages of the next exchange, but not of the one
         // after it: two tags keep them apart.
         const int tag = message_tags[exchanges_++ % 2];
         std::vector<message> received;
-        std::vector<MPI_Request> sends;
+        std::vector<outgoing> sends;
         sends.reserve(messages.size());
         for (message& m : messages) {
             if (m.peer == rank()) {
@@ -197,68 +229,206 @@ class mpi_backend {
                 continue;
             }
             const int words = detail::mpi_count(m.words.size(), "exchange_messages", "words");
-            MPI_Request& request = sends.emplace_back(MPI_REQUEST_NULL);
-            detail::check_mpi(
-                MPI_Issend(m.words.data(), words, MPI_INT64_T, m.peer, tag, comm_.get(), &request),
-                "MPI_Issend");
+            outgoing& sent = sends.emplace_back(std::move(m.words));
+            detail::check_mpi(MPI_Issend(sent.words.data(), words, MPI_INT64_T, m.peer, tag,
+                                         comm_.get(), &sent.request),
+                              "MPI_Issend");
         }
         MPI_Request barrier = MPI_REQUEST_NULL;
-        for (int all_here = 0; !all_here;) {
-            if (receive_message(tag, received)) continue;
-            if (barrier == MPI_REQUEST_NULL) {
-                int all_taken = 0;
-                detail::check_mpi(MPI_Testall(static_cast<int>(sends.size()), sends.data(),
-                                              &all_taken, MPI_STATUSES_IGNORE),
-                                  "MPI_Testall");
-                if (all_taken) {
-                    detail::check_mpi(MPI_Ibarrier(comm_.get(), &barrier), "MPI_Ibarrier");
-                    continue;
-                }
-            } else {
-                detail::check_mpi(MPI_Test(&barrier, &all_here, MPI_STATUS_IGNORE), "MPI_Test");
+        std::size_t taken = 0;
+        int all_here = 0;
+        watch_.until("exchange_messages", [&] {
+            message fresh;
+            while (receive("exchange_messages", MPI_ANY_SOURCE, tag, fresh))
+                received.push_back(std::move(fresh));
+            int done = 1;
+            for (; taken < sends.size(); ++taken) {
+                detail::check_mpi(MPI_Test(&sends[taken].request, &done, MPI_STATUS_IGNORE),
+                                  "MPI_Test");
+                if (!done) return false;
             }
-            if (!all_here) std::this_thread::yield();  // ranks may outnumber cores
-        }
+            if (barrier == MPI_REQUEST_NULL)
+                detail::check_mpi(MPI_Ibarrier(comm_.get(), &barrier), "MPI_Ibarrier");
+            detail::check_mpi(MPI_Test(&barrier, &all_here, MPI_STATUS_IGNORE), "MPI_Test");
+            return all_here != 0;
+        });
         std::stable_sort(received.begin(), received.end(),
                          [](const message& a, const message& b) { return a.peer < b.peer; });
         return received;
     }
 
     count_scan scan_counts(std::span<const std::int64_t> counts) {
-        const int length = detail::mpi_count(counts.size(), "scan_counts", "counts");
-        count_scan scan{std::vector<std::int64_t>(counts.size(), 0),
-                        std::vector<std::int64_t>(counts.size(), 0)};
-        detail::check_mpi(MPI_Exscan(counts.data(), scan.before.data(), length, MPI_INT64_T,
-                                     MPI_SUM, comm_.get()),
-                          "MPI_Exscan");
-        detail::check_mpi(MPI_Allreduce(counts.data(), scan.total.data(), length, MPI_INT64_T,
-                                        MPI_SUM, comm_.get()),
-                          "MPI_Allreduce");
-        if (rank() == 0)  // MPI leaves it undefined there
-            scan.before.assign(counts.size(), 0);
+        const std::size_t length = counts.size();
+        detail::mpi_count(2 * length + 1, "scan_counts", "counts");
+        count_scan scan{std::vector<std::int64_t>(length, 0), {counts.begin(), counts.end()}};
+        bool equal = true;  // all lengths so far
+        const auto add = [](std::vector<std::int64_t>& to, std::span<const std::int64_t> more) {
+            for (std::size_t i = 0; i < more.size(); ++i) to[i] += more[i];
+        };
+        butterfly(
+            "scan_counts",
+            [&](bool result) {
+                std::vector<std::int64_t> words{equal ? 1 : 0};
+                if (result) {  // for the next rank, whose counts are in the total already
+                    words.insert(words.end(), scan.before.begin(), scan.before.end());
+                    for (std::size_t i = 0; i < length; ++i) words[1 + i] += counts[i];
+                }
+                words.insert(words.end(), scan.total.begin(), scan.total.end());
+                return words;
+            },
+            [&](std::span<const std::int64_t> words, from_whom from) {
+                const bool result = from == from_whom::merged;
+                equal = equal && words[0] != 0 &&
+                        words.size() == 1 + (result ? 2 * length : length);
+                if (!equal) return;
+                words = words.subspan(1);
+                if (result) {
+                    scan.before.assign(words.begin(), words.begin() + std::ptrdiff_t(length));
+                    scan.total.assign(words.begin() + std::ptrdiff_t(length), words.end());
+                    return;
+                }
+                if (from == from_whom::lower) add(scan.before, words);
+                add(scan.total, words);
+            });
+        if (!equal) throw_unequal(length);
         return scan;
     }
 
-    void agree(std::string_view failure) {
-        const int mine = failure.empty() ? comm_.rank_count() : comm_.rank();
-        int lowest = 0;
-        detail::check_mpi(MPI_Allreduce(&mine, &lowest, 1, MPI_INT, MPI_MIN, comm_.get()),
-                          "MPI_Allreduce");
-        if (lowest == comm_.rank_count()) return;
-        int length = detail::mpi_count(failure.size(), "agree", "failure");
-        detail::check_mpi(MPI_Bcast(&length, 1, MPI_INT, lowest, comm_.get()), "MPI_Bcast");
-        std::string words(failure);
-        words.resize(static_cast<std::size_t>(length));
-        detail::check_mpi(MPI_Bcast(words.data(), length, MPI_CHAR, lowest, comm_.get()),
-                          "MPI_Bcast");
-        throw backend_error("agree", 0, detail::concat("rank ", lowest, ": ", words));
+    std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
+        std::int64_t lowest = failure.empty() ? comm_.rank_count() : comm_.rank();
+        butterfly(
+            "agree",
+            [&](bool) {
+                return std::vector<std::int64_t>{lowest, static_cast<std::int64_t>(number)};
+            },
+            [&](std::span<const std::int64_t> words, from_whom from) {
+                if (words[0] < lowest) lowest = words[0];
+                number = static_cast<std::uint64_t>(words[1]) +
+                         (from == from_whom::merged ? 0 : number);
+            });
+        if (lowest == comm_.rank_count()) return number;
+        const auto culprit = static_cast<rank_id>(lowest);
+        message words{culprit, {failure.begin(), failure.end()}};
+        if (culprit == rank()) {
+            std::vector<outgoing> sends;
+            for (int r = 0; r < comm_.rank_count(); ++r)
+                if (r != rank()) send(r, sends.emplace_back(words.words));
+            for (outgoing& s : sends) watch_.wait("agree", s.request, MPI_STATUS_IGNORE);
+        } else {
+            watch_.until("agree", [&] { return receive("agree", culprit, meeting_tag, words); });
+        }
+        throw backend_error("agree", 0,
+                            detail::concat("rank ", lowest, ": ",
+                                           std::string(words.words.begin(), words.words.end())));
+    }
+
+    void abandon(std::string_view words) {
+        watch_.give_up(detail::concat("rank ", rank(), " gave up: ", words));
     }
 
   private:
     static constexpr int data_tag = 0;
     static constexpr int message_tags[2] = {1, 2};
-    static constexpr int first_paced_tag = 3;
+    static constexpr int meeting_tag = 3;
+    static constexpr int watch_tag = 4;
+    static constexpr int first_paced_tag = 5;
     static constexpr unsigned paced_tags = 32'000;  // MPI has tags up to 32,767 at least
+
+    /// Words on their way. Where their end is not waited for, they stay in memory.
+    struct outgoing {
+        std::vector<std::int64_t> words;
+        MPI_Request request = MPI_REQUEST_NULL;
+
+        explicit outgoing(std::vector<std::int64_t> w) : words(std::move(w)) {}
+        outgoing(outgoing&& other) noexcept
+            : words(std::move(other.words)),
+              request(std::exchange(other.request, MPI_REQUEST_NULL)) {}
+        outgoing& operator=(outgoing&&) = delete;
+        ~outgoing() {
+            if (request == MPI_REQUEST_NULL) return;
+            MPI_Request_free(&request);
+            detail::keep_memory(std::move(words));
+        }
+    };
+
+    void send(int to, outgoing& what) {
+        detail::check_mpi(MPI_Isend(what.words.data(), static_cast<int>(what.words.size()),
+                                    MPI_INT64_T, to, meeting_tag, comm_.get(), &what.request),
+                          "MPI_Isend");
+    }
+
+    enum class from_whom { lower, higher, merged };
+
+    /// Ranks meet in pairs, log2 P times, and tell each other what they know by then: each ends with
+    /// what all of them said. Where P is no power of two, some ranks first tell all to the one below,
+    /// and hear the result from it. Messages have the length that their sender gave them, so ranks
+    /// that do not agree on it find out. `tell(result)` makes the words, `hear(words, from_whom)` takes
+    /// them.
+    template <class Tell, class Hear>
+    void butterfly(const char* operation, Tell&& tell, Hear&& hear) {
+        watch_.enter(operation);
+        const int own = comm_.rank();
+        int meeting = 1;  // ranks that meet: a power of two
+        while (meeting * 2 <= comm_.rank_count()) meeting *= 2;
+        const int merged = comm_.rank_count() - meeting;  // pairs of which one does so for both
+        const auto tell_to = [&](int rank, bool result) {
+            outgoing said(tell(result));
+            said.words.insert(said.words.begin(), operation[0]);
+            send(rank, said);
+            return said;
+        };
+        message heard;
+        const auto hear_from = [&](int rank, from_whom as) {
+            watch_.until(operation,
+                         [&] { return receive(operation, rank, meeting_tag, heard); });
+            if (heard.words.empty() || heard.words[0] != operation[0]) {
+                watch_.give_up(detail::concat("rank ", own, " entered ", operation,
+                                              " where rank ", rank, " entered something else"));
+                watch_.enter(operation);
+            }
+            hear(std::span<const std::int64_t>(heard.words).subspan(1), as);
+        };
+        const auto end = [&](outgoing& said) {
+            watch_.wait(operation, said.request, MPI_STATUS_IGNORE);
+        };
+        if (own < 2 * merged && own % 2 == 1) {
+            outgoing said = tell_to(own - 1, false);
+            hear_from(own - 1, from_whom::merged);
+            return end(said);
+        }
+        if (own < 2 * merged) hear_from(own + 1, from_whom::higher);
+        const int place = own < 2 * merged ? own / 2 : own - merged;
+        for (int apart = 1; apart < meeting; apart *= 2) {
+            const int other = place ^ apart;
+            const int rank = other < merged ? 2 * other : other + merged;
+            outgoing said = tell_to(rank, false);
+            hear_from(rank, rank < own ? from_whom::lower : from_whom::higher);
+            end(said);
+        }
+        if (own < 2 * merged) {
+            outgoing said = tell_to(own + 1, true);
+            end(said);
+        }
+    }
+
+    /// All ranks know that their lengths differ; now they hear whose.
+    [[noreturn]] void throw_unequal(std::size_t length) {
+        std::vector<message> all = exchange_messages({{0, {static_cast<std::int64_t>(length)}}});
+        if (rank() == 0) {
+            std::size_t odd = 1;
+            while (all[odd].words == all[0].words) ++odd;
+            const std::vector<std::int64_t> words{all[0].words[0], static_cast<std::int64_t>(odd),
+                                                  all[odd].words[0]};
+            for (std::size_t r = 0; r < all.size(); ++r)
+                all[r] = {static_cast<rank_id>(r), words};
+        } else {
+            all.clear();
+        }
+        const std::vector<std::int64_t> words = exchange_messages(std::move(all))[0].words;
+        detail::throw_argument("scan_counts", "counts",
+                               detail::concat(words[0], ", as on rank 0"), detail::concat(words[2]),
+                               static_cast<rank_id>(words[1]));
+    }
 
     void post(const transfer& started, transfer::pending& c) {
         if (!started.persistent_)
@@ -331,27 +501,37 @@ class mpi_backend {
                                            " bytes from rank ", from, ", got ", got));
     }
 
-    /// Takes one message where one is there.
-    bool receive_message(int tag, std::vector<message>& received) {
+    /// Takes one message where one is there, however long it is.
+    bool receive(const char* operation, int from, int tag, message& received) {
         int there = 0;
+        MPI_Message handle = MPI_MESSAGE_NULL;
         MPI_Status status;
-        detail::check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_.get(), &there, &status),
-                          "MPI_Iprobe");
+        detail::check_mpi(MPI_Improbe(from, tag, comm_.get(), &there, &handle, &status),
+                          "MPI_Improbe");
         if (!there) return false;
         int words = 0;
         detail::check_mpi(MPI_Get_count(&status, MPI_INT64_T, &words), "MPI_Get_count");
-        message& m = received.emplace_back();
-        m.peer = status.MPI_SOURCE;
-        m.words.resize(static_cast<std::size_t>(words));
-        detail::check_mpi(MPI_Recv(m.words.data(), words, MPI_INT64_T, m.peer, tag, comm_.get(),
-                                   MPI_STATUS_IGNORE),
-                          "MPI_Recv");
+        received.peer = status.MPI_SOURCE;
+        received.words.resize(static_cast<std::size_t>(words));
+        MPI_Request request = MPI_REQUEST_NULL;
+        detail::check_mpi(
+            MPI_Imrecv(received.words.data(), words, MPI_INT64_T, &handle, &request),
+            "MPI_Imrecv");
+        try {
+            watch_.wait(operation, request, MPI_STATUS_IGNORE);
+        } catch (...) {
+            if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
+            detail::keep_memory(std::move(received.words));
+            throw;
+        }
         return true;
     }
 
     detail::own_communicator comm_;
     std::size_t chunk_bytes_;
     bool persistent_;
+    detail::mpi_watch watch_;
+    int exceptions_ = std::uncaught_exceptions();
     detail::idle_requests idle_;
     unsigned exchanges_ = 0;
     unsigned windows_ = 0;  // transfers with one so far

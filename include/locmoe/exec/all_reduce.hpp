@@ -2,13 +2,12 @@
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <vector>
 
-#include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/verify_agreement.hpp"
 
 namespace locmoe::inline v0 {
 
@@ -16,20 +15,16 @@ namespace locmoe::inline v0 {
 /// ascending order of ranks and sends the sums round, so that every backend and every run gives the
 /// same bits; a transport's own reduction (MPI_Allreduce) promises no order.
 /// Moves 2 (P - 1) / P of the bytes of `values` off each rank, which is the least possible, and
-/// holds (P - 1) / P of them beside it. Throws backend_error on every rank where the ranks pass
+/// holds (P - 1) / P of them beside it. Throws plan_error on every rank where the ranks pass
 /// different lengths.
 template <exchange_backend Backend, std::floating_point Real>
 void all_reduce_sum(Backend& backend, std::span<Real> values) {
     const std::size_t ranks = static_cast<std::size_t>(backend.rank_count());
     const rank_id self = backend.rank();
     const auto me = static_cast<std::size_t>(self);
-    const auto length = static_cast<std::int64_t>(values.size());
-    // Where lengths differ, the lowest rank that differs from rank 0 sees it in this sum.
-    const std::int64_t lower = backend.scan_counts(std::span(&length, 1)).before[0];
-    backend.agree(lower == length * self
-                      ? ""
-                      : detail::concat(
-                            "all_reduce_sum: values: expected as many as on rank 0, got ", length));
+    verify_agreement(backend, "all_reduce_sum",
+                     {{"number of values", values.size(), true},
+                      {"width of values in bytes", sizeof(Real), true}});
 
     const auto first = [&](std::size_t r) { return values.size() * r / ranks; };
     const auto share = [&](std::size_t r) {

@@ -34,7 +34,8 @@ struct count_scan {
     std::vector<std::int64_t> total;
 };
 
-/// Moves bytes between the ranks of one job. All five are called by every rank in the same order.
+/// Moves bytes between the ranks of one job. All but `abandon` are called by every rank in the same
+/// order.
 ///
 /// - `start` posts all blocks of one phase and returns at once; `wait` ends when all have arrived and
 ///   all have left. At most one block in each direction per pair of ranks and transfer, none to the
@@ -42,14 +43,21 @@ struct count_scan {
 ///   and are waited for in that order. Receives that are `paced` are posted in their order, at most
 ///   `window` at a time: the first at once, the next by `wait` when one has arrived. All sends are
 ///   posted at once, so no order of receives can leave two ranks waiting for each other. A window
-///   is 0 on all ranks or on none; with 0, all receives are posted at once. A block of another size than its receiver expects is a
-///   backend_error there; so the sizes must agree before, as a plan's do.
+///   is 0 on all ranks or on none; with 0, all receives are posted at once. A block of another size
+///   than its receiver expects is a backend_error there; so the sizes must agree before, as the
+///   executor proves.
 /// - `exchange_messages` delivers messages whose receivers do not know of them; what comes back is
 ///   sorted by sender. A rank may send none and get none, and may send itself one.
-/// - `scan_counts` sums equally long arrays over the ranks, exactly.
-/// - `agree` takes "" from a rank where all is well, else what went wrong there. It returns where all
-///   ranks are well; otherwise it throws backend_error on every rank, with the words of the lowest
-///   failing rank and its number.
+/// - `scan_counts` sums arrays over the ranks, exactly. Where their lengths differ it throws
+///   argument_error on every rank.
+/// - `agree` takes "" from a rank where all is well, else what went wrong there, and a number. It
+///   returns the sum of all ranks' numbers, modulo 2^64, where all ranks are well; otherwise it throws
+///   backend_error on every rank, with the words of the lowest failing rank and its number.
+/// - `abandon` is for one rank that cannot go on in the middle of something: with its words it ends
+///   all that any rank has under way or begins later, with backend_error. The first cause stays.
+///
+/// A rank that another one has waited for beyond the backend's deadline ends everything in the same
+/// way, with words that name it. Whatever was being received is then undefined.
 ///
 /// It asks for no collective of the transport's, no shared memory and no threads.
 template <class Backend>
@@ -58,7 +66,7 @@ concept exchange_backend =
              std::span<const receive_block> receives, std::size_t window,
              typename Backend::transfer& transfer,
              std::vector<message> messages, std::span<const std::int64_t> counts,
-             std::string_view failure) {
+             std::string_view failure, std::uint64_t number) {
         { fixed.rank() } -> std::convertible_to<rank_id>;
         { fixed.rank_count() } -> std::convertible_to<std::size_t>;
         { backend.start(sends, receives) } -> std::same_as<typename Backend::transfer>;
@@ -68,7 +76,9 @@ concept exchange_backend =
         { backend.wait(transfer) } -> std::same_as<void>;
         { backend.exchange_messages(std::move(messages)) } -> std::same_as<std::vector<message>>;
         { backend.scan_counts(counts) } -> std::same_as<count_scan>;
-        { backend.agree(failure) } -> std::same_as<void>;
+        { backend.agree(failure) } -> std::same_as<std::uint64_t>;
+        { backend.agree(failure, number) } -> std::same_as<std::uint64_t>;
+        { backend.abandon(failure) } -> std::same_as<void>;
     };
 
 namespace detail {

@@ -19,7 +19,7 @@ namespace locmoe::inline v0 {
 
 namespace detail {
 
-inline std::int64_t fingerprint_of(const plan_options& options) {
+inline std::uint64_t fingerprint_of(const plan_options& options) {
     const cluster_costs& c = options.costs;
     fingerprint print;
     print.add(options.row_bytes);
@@ -38,10 +38,10 @@ inline std::int64_t fingerprint_of(const plan_options& options) {
 }
 
 template <class... Strategies>
-std::int64_t fingerprint_of(const candidates<Strategies...>& from) {
+std::uint64_t fingerprint_of(const candidates<Strategies...>& from) {
     fingerprint print;
     from.for_each([&](const auto& strategy, std::size_t) {
-        for (const char c : std::string(strategy.name())) print.add(static_cast<unsigned char>(c));
+        print.add(std::string_view(strategy.name()));
     });
     return print.value();
 }
@@ -52,10 +52,10 @@ chosen_strategy choose_together(executor<Backend, Kernels>& exchange, const assi
                                 const plan_options& options,
                                 const candidates<Strategies...>& from) {
     Backend& backend = exchange.backend();
-    check_same(backend, fingerprint_of(options), "plan_options");
-    check_same(backend, fingerprint_of(from), "candidates");
+    const common_value same[] = {{"set of plan_options", fingerprint_of(options)},
+                                 {"list of candidates", fingerprint_of(from)}};
     std::vector<std::int64_t> words;
-    agreed(backend, [&] {
+    agreed(backend, "best_plan", same, [&] {
         check_costs(options.costs);
         const plan_request request{backend.rank(), exchange.nodes(), exchange.placement(),
                                    assigned};
@@ -91,7 +91,7 @@ exchange_plan plan_chosen(executor<Backend, Kernels>& exchange, const assignment
 
 /// This rank's plan under the strategy that is cheapest for what all ranks have assigned, by the
 /// cost model of `price`; `plan.choice` says why. Collective: the same options and candidates on all
-/// ranks, otherwise backend_error on all. Sums 4 counts for each phase and rank, so at every step of
+/// ranks, otherwise plan_error on all. Sums 4 counts for each phase and rank, so at every step of
 /// a training rather use a `plan_cache`.
 template <class Backend, class Kernels, class... Strategies>
 exchange_plan best_plan(executor<Backend, Kernels>& exchange, const assignment& assigned,

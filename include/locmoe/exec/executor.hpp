@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,24 +10,40 @@
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
+#include "locmoe/core/element.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/detail/agreed.hpp"
 #include "locmoe/exec/detail/flight.hpp"
+#include "locmoe/exec/detail/meeting_counts.hpp"
 #include "locmoe/exec/host_kernels.hpp"
 #include "locmoe/exec/pipeline.hpp"
 #include "locmoe/exec/row_kernels.hpp"
+#include "locmoe/exec/verify_agreement.hpp"
 #include "locmoe/plan/detail/from_next_rank.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/strategy.hpp"
+#include "locmoe/plan/validate.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
 namespace locmoe::inline v0 {
 
 /// Plans and runs exchanges over one backend. Built once, by all ranks together; it keeps the staging
 /// memory, which grows to the largest exchange and is reused. Every member function but the readers is
-/// collective: all ranks call it in the same order. Where one rank's arguments are wrong, that rank
-/// throws argument_error and every other rank backend_error with its words; nothing was sent.
+/// collective: all ranks call it in the same order.
+///
+/// Before anything is sent, one `agree` of the backend's settles all of this, and after an error the
+/// executor is as it was before:
+/// - Where one rank's arguments or plan are wrong in themselves, that rank throws argument_error or
+///   plan_error and every other rank backend_error with its words.
+/// - Where the ranks' calls, element types, row widths or plans do not fit together, each throws
+///   plan_error with the same words, which name the ranks; for a message whose receiver expects
+///   another number of rows, both ranks, the phase and both numbers.
+///
+/// What goes wrong later (the transport fails, a rank is waited for beyond the deadline, memory runs
+/// out) fails on all ranks: that rank throws its own exception, every other one backend_error with its
+/// words. What was to be written is undefined then, and backend and executor are of no use any more:
+/// every call throws backend_error with the first cause.
 ///
 /// Shapes: T tokens and k choices of this rank, K kept pairs, R rows for the experts of this rank
 /// (`plan.expert_row_count()`), d numbers a row; T, K and R differ from rank to rank and may be 0.
@@ -42,7 +57,9 @@ class executor {
           nodes_(std::move(nodes)),
           placement_(std::move(placement)),
           kernels_(std::move(kernels)) {
-        agreed([&] {
+        const common_value same[] = {{"topology", fingerprint(nodes_).value()},
+                                     {"expert_placement", fingerprint(placement_).value()}};
+        detail::agreed(backend, "executor", same, [&] {
             using detail::concat;
             if (nodes_.rank_count() != backend.rank_count())
                 detail::throw_argument("executor", "nodes",
@@ -53,7 +70,6 @@ class executor {
                                        concat("one over ", backend.rank_count(), " ranks"),
                                        concat(placement_.rank_count()), backend.rank());
         });
-        check_agreement();
     }
 
     Backend& backend() { return *backend_; }
@@ -65,32 +81,50 @@ class executor {
         return {backend_->rank(), nodes_, placement_, token_ids};
     }
 
-    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send, and one number
-    /// that tells ranks with another strategy. Throws backend_error on all ranks where one has.
+    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send. Throws plan_error
+    /// on all ranks where their strategies differ.
     template <exchange_strategy Strategy>
     exchange_plan plan(const assignment& assigned, const Strategy& strategy) {
         const plan_request request{backend_->rank(), nodes_, placement_, assigned};
         using planner_type = decltype(strategy.planner(request));
         std::optional<planner_type> planner;
-        agreed([&] {
+        common_value same[] = {{"strategy", fingerprint(strategy.name()).value()},
+                               {"number of rounds", 0, true}};
+        detail::agreed(*backend_, "plan", same, [&] {
             check_request(request);
             planner.emplace(strategy.planner(request));
+            same[1].value = planner->rounds;
         });
-        detail::fingerprint print;
-        for (const char c : std::string(strategy.name())) print.add(static_cast<unsigned char>(c));
-        detail::check_same(*backend_, print.value(), "strategy");
-        std::exception_ptr failure;
-        std::string words;
+        detail::attempt tried;
+        std::optional<exchange_plan> made;
         for (std::size_t round = 0; round < planner->rounds; ++round) {
             // A rank that failed stays in step, so that nobody waits for it: it just has no more to say.
             std::vector<message> outgoing;
-            if (!failure) outgoing = planner->outgoing(round);
+            tried([&] {
+                std::vector<message> all = planner->outgoing(round);
+                detail::check_messages(backend_->rank(), backend_->rank_count(), all);
+                outgoing = std::move(all);
+            });
             const std::vector<message> received = detail::from_next_rank(
                 backend_->rank(), backend_->exchange_messages(std::move(outgoing)));
-            if (!failure) attempt([&] { planner->incoming(round, received); }, failure, words);
+            tried([&] { planner->incoming(round, received); });
         }
-        agree(failure, words);
-        return planner->finish();
+        tried([&] { made = planner->finish(); });
+        tried.settle(*backend_, 0);
+        return std::move(*made);
+    }
+
+    /// Throws unless the plans of all ranks fit together, before any tensor is there: one strategy,
+    /// `validate` for each plan by itself, and what every exchange checks, for all four flows.
+    void verify_agreement(const exchange_plan& plan) {
+        locmoe::verify_agreement(*backend_, "verify_agreement",
+                                 {{"strategy", fingerprint(plan.strategy).value()}});
+        const flow* const flows[] = {&plan.dispatch, &plan.combine, &plan.pair_dispatch,
+                                     &plan.pair_combine};
+        agree_on("verify_agreement", flows, element_type::f32, sizeof(float), [&] {
+            check_plan("verify_agreement", plan);
+            validate(plan);
+        });
     }
 
     /// Token rows to the ranks of their experts: tokens [T, d] -> expert_rows [R, d], overwritten.
@@ -106,7 +140,11 @@ class executor {
     template <class Real>
     std::vector<Real> dispatch_weights(const exchange_plan& plan,
                                        const std::vector<Real>& weights) {
-        agreed([&] { check_pairs("dispatch_weights", "weights", plan, weights.size()); });
+        agree_on_pairs<Real>("dispatch_weights", plan.pair_dispatch, [&] {
+            check_pairs("dispatch_weights", "weights", plan, weights.size());
+            detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, plan.pair_count(),
+                               plan.expert_row_count());
+        });
         std::vector<Real> pairs(plan.pair_count());
         for (std::size_t i = 0; i < pairs.size(); ++i)
             pairs[i] = weights[static_cast<std::size_t>(plan.pair_slots[i])];
@@ -137,9 +175,11 @@ class executor {
                           GradExpertRows&& grad_expert_rows, std::vector<Real>& grad_weights) {
         const auto forward = as_token_rows(view_of(expert_rows));
         const auto gradient = as_token_rows(writable_view_of(grad_expert_rows));
-        agreed([&] {
+        agree_on_pairs<Real>("combine_backward", plan.pair_combine, [&] {
             check_combine_backward("combine_backward", plan, forward, "expert_rows", gradient,
                                    "grad_expert_rows", row_weights.size(), grad_weights.size());
+            detail::check_flow(plan, "pair_combine", plan.pair_combine, plan.expert_row_count(),
+                               plan.pair_count());
         });
         run("combine_backward", plan, plan.dispatch, as_token_rows(view_of(grad_tokens)),
             "grad_tokens", gradient, "grad_expert_rows", std::span<const float>{});
@@ -171,48 +211,40 @@ class executor {
     friend class locmoe::pipeline<executor>;
     using flight = detail::flight<Backend, Kernels>;
 
+    /// Nothing is sent before all ranks have agreed: `check` finds nothing wrong here, all make this
+    /// call with rows of one type and width, and in each flow every message meets its receive.
+    template <class Check>
+    void agree_on(std::string_view function, std::span<const flow* const> flows, element_type type,
+                  std::size_t row_bytes, Check&& check) {
+        const common_value same[] = {{"element type", static_cast<std::uint64_t>(type)},
+                                     {"row width in bytes", row_bytes, true},
+                                     detail::phase_value(flows)};
+        detail::attempt tried;
+        tried(check);
+        const std::uint64_t sum =
+            tried.settle(*backend_, detail::ring_term(function, same, backend_->rank(),
+                                                      backend_->rank_count()) +
+                                        detail::count_balance(flows, backend_->rank()));
+        if (sum == 0) return;
+        detail::name_disagreement(*backend_, function, same);
+        for (const flow* moved : flows) detail::name_mismatch(*backend_, function, *moved);
+        throw plan_error(detail::concat("locmoe: ", function, ": the ranks' plans do not fit"));
+    }
+    template <class Real, class Check>
+    void agree_on_pairs(std::string_view function, const flow& moved, Check&& check) {
+        const flow* const flows[] = {&moved};
+        agree_on(function, flows, element_traits<Real>::type, sizeof(Real), check);
+    }
+
+    /// Once its first message may have left, an exchange cannot be taken back: if this rank fails, all
+    /// do.
     template <class Work>
-    static void attempt(Work&& work, std::exception_ptr& failure, std::string& words) {
-        try {
-            work();
-        } catch (const std::exception& e) {
-            failure = std::current_exception();
-            words = e.what();
-        }
-    }
-
-    /// All ranks fail together or none does: the one at fault with its own exception.
-    void agree(const std::exception_ptr& failure, const std::string& words) {
-        try {
-            backend_->agree(words);
-        } catch (...) {
-            if (failure) std::rethrow_exception(failure);
-            throw;
-        }
-    }
-
-    template <class Work>
-    void agreed(Work&& work) {
-        detail::agreed(*backend_, work);
-    }
-
-    /// Compares a fingerprint of topology and placement over the ranks. If they differ, their sum
-    /// cannot be P times the own one on every rank.
-    void check_agreement() {
-        std::uint64_t print = 14695981039346656037u;  // FNV-1a
-        const auto mix = [&](std::uint64_t word) { print = (print ^ word) * 1099511628211u; };
-        for (std::size_t r = 0; r < nodes_.rank_count(); ++r)
-            mix(static_cast<std::uint64_t>(nodes_.node_of(static_cast<rank_id>(r))));
-        for (std::size_t e = 0; e < placement_.expert_count(); ++e)
-            mix(static_cast<std::uint64_t>(placement_.rank_of(static_cast<expert_id>(e))) + 1);
-        const auto small = static_cast<std::int64_t>(print >> 32);
-        const count_scan all = backend_->scan_counts(std::span<const std::int64_t>(&small, 1));
-        agreed([&] {
-            if (all.total[0] != small * static_cast<std::int64_t>(backend_->rank_count()))
-                throw plan_error(detail::concat("locmoe: executor: rank ", backend_->rank(),
-                                                " holds another topology or expert_placement "
-                                                "than other ranks do"));
-        });
+    void exchange(Work&& work) {
+        detail::attempt tried;
+        tried(work);
+        if (!tried.failed()) return;
+        backend_->abandon(tried.words());
+        tried.rethrow();
     }
 
     static std::string shape(const_token_rows rows) {
@@ -243,6 +275,11 @@ class executor {
         if (got != expected)
             detail::throw_argument(function, argument, concat("T k = ", expected, " numbers"),
                                    concat(got), backend_->rank());
+        for (const std::int64_t slot : plan.pair_slots)
+            if (slot < 0 || static_cast<std::size_t>(slot) >= expected)
+                detail::throw_argument(function, "plan.pair_slots",
+                                       concat("0 to T k - 1 with T k = ", expected), concat(slot),
+                                       backend_->rank());
     }
 
     void check_plan(std::string_view function, const exchange_plan& plan) const {
@@ -252,6 +289,9 @@ class executor {
                 function, "plan",
                 concat("that of rank ", backend_->rank(), " of ", backend_->rank_count()),
                 concat("that of rank ", plan.rank, " of ", plan.rank_count), backend_->rank());
+        if (plan.expert_first.empty())
+            detail::throw_argument(function, "plan.expert_first", "at least one row", "none",
+                                   backend_->rank());
     }
 
     template <class Real>
@@ -291,6 +331,7 @@ class executor {
                                 const_token_rows gradient, std::string_view gradient_name,
                                 std::size_t row_weights, std::size_t grad_weights) const {
         using detail::concat;
+        check_plan(function, plan);
         check_rows(function, forward_name, forward, plan.expert_row_count());
         if (forward.row_bytes != gradient.row_bytes || forward.type != gradient.type)
             detail::throw_argument(function, forward_name,
@@ -307,8 +348,10 @@ class executor {
     void run(std::string_view function, const exchange_plan& plan, const flow& moved,
              const_token_rows from, std::string_view from_name, token_rows to,
              std::string_view to_name, std::span<const Weight> weights) {
-        agreed([&] {
+        const flow* const flows[] = {&moved};
+        agree_on(function, flows, from.type, from.row_bytes, [&] {
             check_exchange(function, plan, moved, from, from_name, to, to_name, weights.size());
+            detail::check_flow(plan, function, moved, from.rows, to.rows);
         });
         transport(moved, from, to, weights);
     }
@@ -330,10 +373,12 @@ class executor {
     template <class Weight>
     void transport(const flow& moved, const_token_rows from, token_rows to,
                    std::span<const Weight> weights) {
-        const auto flights = use_flights(1);
-        flights[0].begin(*backend_, kernels_, moved, from, !weights.empty());
-        flights[0].post(moved.phases.size(), weights);
-        flights[0].deliver(weights, to);
+        exchange([&] {
+            const auto flights = use_flights(1);
+            flights[0].begin(*backend_, kernels_, moved, from, !weights.empty());
+            flights[0].post(moved.phases.size(), weights);
+            flights[0].deliver(weights, to);
+        });
     }
 
     /// Flights for one call, which gives up on its way out what an error left under way: no

@@ -24,8 +24,8 @@
 namespace locmoe::inline v0 {
 
 struct in_process_options {
-    /// How long an operation may wait for another rank before it is a backend_error; empty:
-    /// forever.
+    /// How long an operation may wait for another rank before it is a backend_error on all ranks;
+    /// empty: forever.
     std::optional<std::chrono::milliseconds> deadline = std::chrono::minutes(10);
 };
 
@@ -58,6 +58,7 @@ class in_process_job {
         std::condition_variable woken;
         std::vector<posted_send*> inbox;
         std::size_t meetings = 0;  // entered so far
+        rank_id waits_for = no_rank;
         bool left = false;
         bool told = false;  // of another rank's failure: what it throws afterwards only follows
     };
@@ -67,6 +68,7 @@ class in_process_job {
         std::vector<message> messages;  // to this rank, by sender
         std::vector<std::int64_t> counts;
         std::string failure;
+        std::uint64_t number = 0;
     };
 
     in_process_job(std::size_t ranks, in_process_options options)
@@ -78,10 +80,10 @@ class in_process_job {
     std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
     seat& at(rank_id rank) { return seats_[static_cast<std::size_t>(rank)]; }
 
-    void throw_if_broken(rank_id rank, const char* operation) {
+    void throw_if_broken(rank_id rank, const char* operation, const char* why = "") {
         if (broken_.empty()) return;
         at(rank).told = true;
-        throw backend_error(operation, 0, broken_);
+        throw backend_error(operation, 0, concat(why, broken_));
     }
 
     /// Ends every operation of every rank, under way or to come. The first cause stays.
@@ -98,6 +100,7 @@ class in_process_job {
         const auto end =
             options_.deadline ? clock::now() + *options_.deadline : clock::time_point();
         for (bool late = false;;) {
+            at(rank).waits_for = no_rank;
             if (ready()) return;
             throw_if_broken(rank, operation);
             const rank_id absent = missing();
@@ -105,12 +108,14 @@ class in_process_job {
             if (at(absent).left)
                 cause = concat("rank ", absent, " left: its function returned");
             else if (late)
-                cause = concat("rank ", rank, " waited for rank ", absent, " for ",
+                cause = concat("rank ", rank, " waited for rank ", last_awaited(absent), " for ",
                                options_.deadline->count(), " ms");
             if (!cause.empty()) {
-                break_off(concat(cause, " (in ", operation, " of rank ", rank, ")"));
+                cause += concat(" (in ", operation, " of rank ", rank, ")");
+                break_off(cause);
                 throw backend_error(operation, 0, cause);
             }
+            at(rank).waits_for = absent;
             if (options_.deadline)
                 late = at(rank).woken.wait_until(held, end) == std::cv_status::timeout;
             else
@@ -161,6 +166,13 @@ class in_process_job {
     bool was_told(rank_id rank) { return at(rank).told; }
 
   private:
+    /// Whom a rank waits for, and that one in turn: the one that does not wait is to blame.
+    rank_id last_awaited(rank_id rank) {
+        for (std::size_t i = 0; i < seats_.size() && at(rank).waits_for != no_rank; ++i)
+            rank = at(rank).waits_for;
+        return rank;
+    }
+
     void wake_all() {
         for (seat& s : seats_)
             s.woken.notify_one();
@@ -311,14 +323,24 @@ class in_process_backend {
         return scan;
     }
 
-    void agree(std::string_view failure) {
+    std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
         auto held = enter("agree");
         auto& table = job_.table();
         table[index(rank_)].failure = failure;
+        table[index(rank_)].number = number;
         job_.meet(held, rank_, "agree");
-        for (std::size_t r = 0; r < table.size(); ++r)
+        std::uint64_t sum = 0;
+        for (std::size_t r = 0; r < table.size(); ++r) {
             if (!table[r].failure.empty())
                 throw backend_error("agree", 0, detail::concat("rank ", r, ": ", table[r].failure));
+            sum += table[r].number;
+        }
+        return sum;
+    }
+
+    void abandon(std::string_view words) {
+        const auto held = job_.lock();
+        job_.break_off(detail::concat("rank ", rank_, " gave up: ", words));
     }
 
   private:
@@ -326,7 +348,7 @@ class in_process_backend {
 
     std::unique_lock<std::mutex> enter(const char* operation) {
         auto held = job_.lock();
-        job_.throw_if_broken(rank_, operation);
+        job_.throw_if_broken(rank_, operation, "of no use any more: ");
         return held;
     }
 

@@ -12,8 +12,11 @@
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/core/token_rows.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/detail/agreed.hpp"
+#include "locmoe/exec/verify_agreement.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/split.hpp"
+#include "locmoe/plan/validate.hpp"
 #include "locmoe/tensor/tensor_traits.hpp"
 
 namespace locmoe::inline v0 {
@@ -58,7 +61,9 @@ class pipeline {
             carry(whole_.dispatch, chunk_of_tokens(whole_.token_count, chunks), rows);
             carry(whole_.pair_dispatch, chunk_of_pairs(whole_, chunks), pairs);
         }
-        executor.agreed([&] { chunks_ = split(whole_, chunks, rows, pairs); });
+        detail::agreed(executor.backend(), "pipeline",
+                       [&] { chunks_ = split(whole_, chunks, rows, pairs); });
+        check_chunks();
         first_row_.assign(1, 0);
         for (const plan_chunk& c : chunks_)
             first_row_.push_back(first_row_.back() + c.expert_rows.size());
@@ -94,16 +99,19 @@ class pipeline {
         const auto inputs = writable_view_of(expert_inputs);
         const auto outputs = writable_view_of(expert_outputs);
         const auto to = as_token_rows(writable_view_of(results));
-        executor_->agreed([&] {
+        const common_value same[] = {type_and_width(from), type_and_width(as_token_rows(outputs))};
+        detail::agreed(executor_->backend(), "forward", same, [&] {
             executor_->check_exchange("forward", whole_, whole_.dispatch, from, "tokens",
                                       as_token_rows(inputs), "expert_inputs", 0);
             executor_->check_exchange("forward", whole_, whole_.combine, as_token_rows(outputs),
                                       "expert_outputs", to, "results", row_weights.size());
         });
         std::exception_ptr failure;
-        run(from, as_token_rows(inputs), as_token_rows(outputs), to,
-            std::span<const Real>(row_weights),
-            [&](std::size_t c) { call(expert, c, inputs, outputs, failure); });
+        executor_->exchange([&] {
+            run(from, as_token_rows(inputs), as_token_rows(outputs), to,
+                std::span<const Real>(row_weights),
+                [&](std::size_t c) { call(expert, c, inputs, outputs, failure); });
+        });
         if (failure) std::rethrow_exception(failure);
     }
 
@@ -123,7 +131,9 @@ class pipeline {
         const auto arriving = writable_view_of(grad_outputs);
         const auto leaving = writable_view_of(grad_inputs);
         const auto to = as_token_rows(writable_view_of(grad_tokens));
-        executor_->agreed([&] {
+        const common_value same[] = {type_and_width(from), type_and_width(as_token_rows(leaving)),
+                                     {"type of weights", sizeof(Real)}};
+        detail::agreed(executor_->backend(), "backward", same, [&] {
             executor_->check_exchange("backward", whole_, whole_.dispatch, from, "grad_results",
                                       as_token_rows(arriving), "grad_outputs", 0);
             executor_->check_combine_backward("backward", whole_, outputs, "expert_outputs",
@@ -134,15 +144,17 @@ class pipeline {
         });
         std::vector<Real> dots(row_weights.size());
         std::exception_ptr failure;
-        run(from, as_token_rows(arriving), as_token_rows(leaving), to, std::span<const Real>{},
-            [&](std::size_t c) {
-                const token_rows gradient = slice(as_token_rows(arriving), c);
-                executor_->kernels_.dot(gradient, slice(outputs, c),
-                                        slice(std::span<Real>(dots), c));
-                executor_->kernels_.scale(gradient, slice(std::span<const Real>(row_weights), c),
-                                          gradient);
-                call(expert, c, arriving, leaving, failure);
-            });
+        const auto compute = [&](std::size_t c) {
+            const token_rows gradient = slice(as_token_rows(arriving), c);
+            executor_->kernels_.dot(gradient, slice(outputs, c), slice(std::span<Real>(dots), c));
+            executor_->kernels_.scale(gradient, slice(std::span<const Real>(row_weights), c),
+                                      gradient);
+            call(expert, c, arriving, leaving, failure);
+        };
+        executor_->exchange([&] {
+            run(from, as_token_rows(arriving), as_token_rows(leaving), to,
+                std::span<const Real>{}, compute);
+        });
         std::vector<Real> rows(dots.size());
         for (std::size_t c = 0, i = 0; c < chunks_.size(); ++c)
             for (const row_index r : chunks_[c].expert_rows)
@@ -184,22 +196,34 @@ class pipeline {
         }
     }
 
-    /// All ranks must cut into the same number of chunks, and their plans have the same phases.
+    static common_value type_and_width(const_token_rows rows) {
+        return {"element type or row width",
+                fingerprint().add(static_cast<std::uint64_t>(rows.type)).add(rows.row_bytes).value()};
+    }
+
+    /// All ranks must cut into the same number of chunks, and their plans fit together.
     void check_agreement(std::size_t chunks) {
-        const std::int64_t own[] = {static_cast<std::int64_t>(chunks),
-                                    static_cast<std::int64_t>(whole_.dispatch.phases.size()),
-                                    static_cast<std::int64_t>(whole_.combine.phases.size())};
-        const count_scan all = executor_->backend().scan_counts(own);
-        executor_->agreed([&] {
-            using detail::concat;
-            const auto ranks = static_cast<std::int64_t>(executor_->backend().rank_count());
+        const common_value same[] = {{"number of chunks", chunks, true}};
+        detail::agreed(executor_->backend(), "pipeline", same, [&] {
             executor_->check_plan("pipeline", whole_);
             detail::check_chunks(chunks);
-            for (std::size_t i = 0; i < 3; ++i)
-                if (all.total[i] != own[i] * ranks)
-                    detail::throw_argument("pipeline", i == 0 ? "chunks" : "plan.phases",
-                                           "as many as on other ranks", concat(own[i]),
-                                           whole_.rank);
+        });
+        executor_->verify_agreement(whole_);
+    }
+
+    /// What every exchange of the executor checks, for the chunks once and for all.
+    void check_chunks() {
+        std::vector<const flow*> flows;
+        for (const plan_chunk& c : chunks_) {
+            flows.push_back(&c.plan.dispatch);
+            flows.push_back(&c.plan.combine);
+        }
+        executor_->agree_on("pipeline", flows, element_type::i32, 4, [&] {
+            for (const plan_chunk& c : chunks_) {
+                const std::size_t rows = c.plan.expert_row_count();
+                detail::check_flow(c.plan, "dispatch", c.plan.dispatch, c.plan.token_count, rows);
+                detail::check_flow(c.plan, "combine", c.plan.combine, rows, c.plan.token_count);
+            }
         });
     }
 
@@ -231,14 +255,16 @@ class pipeline {
     /// What lies in this rank's staging where all ranks send `numbers` through the flow.
     void carry(const flow& moved, const std::vector<std::int32_t>& numbers,
                std::vector<std::int32_t>& staged) {
-        const auto flights = executor_->use_flights(1);
-        flights[0].begin(executor_->backend(), executor_->kernels_, moved,
-                         as_token_rows(executor_->column(numbers)), false);
-        flights[0].post(moved.phases.size(), std::span<const float>{});
-        flights[0].arrive(moved.phases.size());
-        const const_token_rows rows = flights[0].staging();
-        for (std::size_t i = 0; i < staged.size(); ++i)
-            std::memcpy(&staged[i], rows.row(i), sizeof(std::int32_t));
+        executor_->exchange([&] {
+            const auto flights = executor_->use_flights(1);
+            flights[0].begin(executor_->backend(), executor_->kernels_, moved,
+                             as_token_rows(executor_->column(numbers)), false);
+            flights[0].post(moved.phases.size(), std::span<const float>{});
+            flights[0].arrive(moved.phases.size());
+            const const_token_rows rows = flights[0].staging();
+            for (std::size_t i = 0; i < staged.size(); ++i)
+                std::memcpy(&staged[i], rows.row(i), sizeof(std::int32_t));
+        });
     }
 
     /// The schedule. `leaving` is written by `compute(c)` out of what has come to `arriving`.

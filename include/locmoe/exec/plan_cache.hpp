@@ -47,7 +47,7 @@ class plan_cache {
           from_(std::move(from)),
           cache_(cache) {
         using detail::concat;
-        detail::agreed(exchange.backend(), [&] {
+        detail::agreed(exchange.backend(), "plan_cache", [&] {
             if (cache.entries == 0)
                 detail::throw_argument("plan_cache", "entries", "at least 1", "0",
                                        exchange.backend().rank());
@@ -60,7 +60,7 @@ class plan_cache {
     /// This rank's plan; it stays until as many other plans were made as there are entries.
     const exchange_plan& plan(const assignment& assigned) {
         std::vector<std::int64_t> counts;
-        detail::agreed(exchange_->backend(), [&] {
+        detail::agreed(exchange_->backend(), "plan_cache::plan", [&] {
             check_request({exchange_->backend().rank(), exchange_->nodes(),
                            exchange_->placement(), assigned});
             counts = counts_of(assigned);

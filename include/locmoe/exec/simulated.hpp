@@ -84,7 +84,7 @@ class simulated_backend {
         for (const receive_block& r : paced)
             flight->paced.push_back({r.from, next_receive_[index(r.from)]++, r.data, r.bytes});
         auto held = job_.lock();
-        if (job_.broken()) throw_broken(held, "start");
+        refuse_broken(held, "start");
         for (const receive_block& r : receives)
             job_.post_receive(r.from, rank(), next_receive_[index(r.from)]++, r.data, r.bytes,
                               flight);
@@ -102,6 +102,7 @@ class simulated_backend {
         if (!started.flight_)
             detail::throw_argument("wait", "transfer", "one that was started", "none", rank());
         auto held = job_.lock();
+        refuse_broken(held, "wait");
         if (!job_.wait(held, rank(), *started.flight_)) throw_broken(held, "wait");
         if (!started.flight_->failure.empty())
             throw backend_error("wait", 0, started.flight_->failure);
@@ -118,9 +119,14 @@ class simulated_backend {
         return threads_.scan_counts(counts);
     }
 
-    void agree(std::string_view failure) {
+    std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
         meet("agree");
-        threads_.agree(failure);
+        return threads_.agree(failure, number);
+    }
+
+    void abandon(std::string_view words) {
+        threads_.abandon(words);
+        job_.abandon();
     }
 
   private:
@@ -130,14 +136,20 @@ class simulated_backend {
     /// up the time of those that wait for messages.
     void meet(const char* operation) {
         auto held = job_.lock();
+        refuse_broken(held, operation);
         if (!job_.meet(held, rank())) throw_broken(held, operation);
     }
 
-    [[noreturn]] void throw_broken(std::unique_lock<std::mutex>& held, const char* operation) {
+    void refuse_broken(std::unique_lock<std::mutex>& held, const char* operation) {
+        if (job_.broken()) throw_broken(held, operation, "of no use any more: ");
+    }
+
+    [[noreturn]] void throw_broken(std::unique_lock<std::mutex>& held, const char* operation,
+                                   const char* why = "") {
         const std::string cause = job_.cause();
         held.unlock();
         if (cause.empty()) threads_.agree("");  // throws, and names the rank that has left
-        throw backend_error(operation, 0, cause);
+        throw backend_error(operation, 0, detail::concat(why, cause));
     }
 
     detail::simulated_job& job_;
@@ -149,14 +161,14 @@ class simulated_backend {
 };
 
 /// Runs `function(simulated_backend&)` on a thread for each rank of `nodes`, and returns the time
-/// on the latest clock in the end, in seconds. Throws what run_in_process throws, and
-/// argument_error for costs that do not fit.
+/// on the latest clock in the end, in seconds. The deadline of `waiting` is in real time. Throws what
+/// run_in_process throws, and argument_error for costs that do not fit.
 template <class Function>
 double run_simulated(const topology& nodes, const cluster_costs& costs, Function&& function,
-                     simulate_options options = {}) {
+                     simulate_options options = {}, in_process_options waiting = {}) {
     detail::check_simulation(costs, options);
-    detail::simulated_job job(nodes, costs, options);
-    run_in_process(nodes.rank_count(), [&](in_process_backend& threads) {
+    detail::simulated_job job(nodes, costs, options, waiting.deadline);
+    const auto run = [&](in_process_backend& threads) {
         threads.agree("");  // all threads are there: from here on, each rank leaves by name
         bool returned = false;
         struct leaving {
@@ -168,7 +180,8 @@ double run_simulated(const topology& nodes, const cluster_costs& costs, Function
         simulated_backend backend(job, threads);
         function(backend);
         returned = true;
-    });
+    };
+    run_in_process(nodes.rank_count(), run, waiting);
     return job.latest();
 }
 

@@ -71,8 +71,11 @@ class own_communicator {
     ~own_communicator() {
         int finalised = 0;
         MPI_Finalized(&finalised);
-        if (!finalised && comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+        if (!finalised && to_free_ && comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
     }
+
+    /// Freeing it may wait for all of its ranks.
+    void never_free() { to_free_ = false; }
 
     MPI_Comm get() const { return comm_; }
     int rank() const { return rank_; }
@@ -90,6 +93,7 @@ class own_communicator {
     MPI_Comm comm_ = MPI_COMM_NULL;
     int rank_ = 0;
     int ranks_ = 0;
+    bool to_free_ = true;
 };
 
 }  // namespace locmoe::detail

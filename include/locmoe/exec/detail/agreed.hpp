@@ -1,56 +1,68 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "locmoe/core/error.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/verify_agreement.hpp"
 
 namespace locmoe::inline v0::detail {
 
-/// Runs `work` on every rank. All fail together or none does: a rank at fault with its own exception,
-/// the others with backend_error and its words. Collective.
-template <exchange_backend Backend, class Work>
-void agreed(Backend& backend, Work&& work) {
-    std::exception_ptr failure;
-    std::string words;
-    try {
-        work();
-    } catch (const std::exception& e) {
-        failure = std::current_exception();
-        words = e.what();
-    }
-    try {
-        backend.agree(words);
-    } catch (...) {
-        if (failure) std::rethrow_exception(failure);
-        throw;
-    }
-}
-
-/// Throws backend_error on every rank, naming the lowest rank that differs from rank 0, unless all pass
-/// the same number, of at most 40 bits. Collective.
-template <exchange_backend Backend>
-void check_same(Backend& backend, std::int64_t number, std::string_view what) {
-    // The lowest rank that differs sees it in this sum; higher ones may too, and are not asked.
-    const std::int64_t lower = backend.scan_counts(std::span(&number, 1)).before[0];
-    backend.agree(lower == number * static_cast<std::int64_t>(backend.rank())
-                      ? std::string()
-                      : concat("locmoe: other ", what, " than on rank 0"));
-}
-
-/// A number of 32 bits that most likely differs where one of the words does (FNV-1a).
-class fingerprint {
+/// Work of this rank that may fail, and what became of it. After a failure it does no more.
+class attempt {
   public:
-    void add(std::uint64_t word) { hash_ = (hash_ ^ word) * 1099511628211u; }
-    std::int64_t value() const { return static_cast<std::int64_t>((hash_ ^ hash_ << 32) >> 32); }
+    template <class Work>
+    void operator()(Work&& work) {
+        if (failure_) return;
+        try {
+            work();
+        } catch (const std::exception& e) {
+            failure_ = std::current_exception();
+            words_ = e.what();
+        } catch (...) {
+            failure_ = std::current_exception();
+        }
+        if (failure_ && words_.empty()) words_ = "an exception without words";
+    }
+
+    bool failed() const { return failure_ != nullptr; }
+    const std::string& words() const { return words_; }
+    [[noreturn]] void rethrow() const { std::rethrow_exception(failure_); }
+
+    /// All ranks fail together or none does: a rank at fault with its own exception, the others with
+    /// backend_error and its words. Returns the sum of all ranks' numbers. Collective.
+    template <exchange_backend Backend>
+    std::uint64_t settle(Backend& backend, std::uint64_t number) const {
+        try {
+            return backend.agree(words_, number);
+        } catch (...) {
+            if (failure_) std::rethrow_exception(failure_);
+            throw;
+        }
+    }
 
   private:
-    std::uint64_t hash_ = 14695981039346656037u;
+    std::exception_ptr failure_;
+    std::string words_;
 };
+
+/// Runs `work` on every rank; all fail together or none does, and all make the same call with the
+/// same values, or plan_error says which ranks do not. Collective: one `agree` where all is well.
+template <exchange_backend Backend, class Work>
+void agreed(Backend& backend, std::string_view caller, std::span<const common_value> values,
+            Work&& work) {
+    attempt tried;
+    tried(work);
+    if (tried.settle(backend, ring_term(caller, values, backend.rank(), backend.rank_count())) != 0)
+        name_disagreement(backend, caller, values);
+}
+
+template <exchange_backend Backend, class Work>
+void agreed(Backend& backend, std::string_view caller, Work&& work) {
+    agreed(backend, caller, std::span<const common_value>(), work);
+}
 
 }  // namespace locmoe::detail

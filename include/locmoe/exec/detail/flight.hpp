@@ -2,10 +2,14 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "locmoe/core/error.hpp"
 #include "locmoe/core/token_rows.hpp"
 #include "locmoe/exec/backend.hpp"
+#include "locmoe/exec/detail/kept_memory.hpp"
 #include "locmoe/exec/detail/phase_blocks.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/plan/flow.hpp"
@@ -57,7 +61,15 @@ class flight {
 
     /// Waits for the phases below `end`, which have been posted.
     void arrive(std::size_t end) {
-        for (; arrived_ < end; ++arrived_) backend_->wait(transfers_[arrived_]);
+        for (; arrived_ < end; ++arrived_) try {
+                backend_->wait(transfers_[arrived_]);
+            } catch (const backend_error& e) {
+                const std::string what = e.what();
+                throw backend_error(concat(e.operation(), " in phase ", arrived_, " (",
+                                           moved_->phases[arrived_].name, ")"),
+                                    e.code(), what.substr(what.find(e.operation()) +
+                                                          e.operation().size() + 2));
+            }
     }
 
     /// The rows that have come in, as long as no other flow begins.
@@ -72,7 +84,13 @@ class flight {
     }
 
     /// Gives up what is under way.
-    void drop() { transfers_.clear(); }
+    void drop() {
+        const bool under_way = arrived_ < transfers_.size();
+        transfers_.clear();
+        if (!under_way) return;
+        keep_memory(std::exchange(packed_, {}));
+        keep_memory(std::exchange(staging_, {}));
+    }
 
   private:
     static void grow(std::vector<std::byte>& memory, std::size_t bytes) {

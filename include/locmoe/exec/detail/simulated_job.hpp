@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <compare>
 #include <condition_variable>
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,9 +62,11 @@ class simulated_job {
         double took_in = -std::numeric_limits<double>::infinity();  // the last block
     };
 
-    simulated_job(const topology& nodes, const cluster_costs& costs, simulate_options options)
+    simulated_job(const topology& nodes, const cluster_costs& costs, simulate_options options,
+                  std::optional<std::chrono::milliseconds> deadline)
         : nodes_(nodes),
           costs_(costs),
+          deadline_(deadline),
           network_(nodes_, costs_, options.resolution),
           seats_(nodes.rank_count()),
           running_(nodes.rank_count()) {
@@ -143,6 +147,12 @@ class simulated_job {
             move_time();
     }
 
+    /// The threads' own meeting says why.
+    void abandon() {
+        const auto held = lock();
+        break_off("");
+    }
+
     bool broken() const { return broken_; }
     /// Why, where no rank's leaving is to blame.
     const std::string& cause() const { return cause_; }
@@ -199,8 +209,20 @@ class simulated_job {
         if (broken_) return false;
         own.now_doing = what;
         if (--running_ == 0) move_time();
-        own.woken.wait(held, [&] { return own.now_doing == doing::running || broken_; });
+        const auto woken = [&] { return own.now_doing == doing::running || broken_; };
+        if (!deadline_)
+            own.woken.wait(held, woken);
+        else if (!own.woken.wait_for(held, *deadline_, woken))
+            break_off(concat("rank ", rank, " waited for rank ", first_running(), " for ",
+                             deadline_->count(), " ms"));
         return own.now_doing == doing::running;
+    }
+
+    /// Time stands still because of it.
+    std::size_t first_running() const {
+        std::size_t r = 0;
+        while (r < seats_.size() && seats_[r].now_doing != doing::running) ++r;
+        return r;
     }
 
     /// Called when no rank runs: until one does again.
@@ -295,6 +317,7 @@ class simulated_job {
 
     const topology& nodes_;
     const cluster_costs& costs_;
+    const std::optional<std::chrono::milliseconds> deadline_;
     std::mutex mutex_;
     fluid_network network_;
     std::vector<seat> seats_;
