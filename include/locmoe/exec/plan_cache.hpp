@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "locmoe/assign/assignment.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/best_plan.hpp"
+#include "locmoe/exec/detail/agreed.hpp"
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
@@ -47,7 +49,9 @@ class plan_cache {
           from_(std::move(from)),
           cache_(cache) {
         using detail::concat;
-        detail::agreed(exchange.backend(), "plan_cache", [&] {
+        const common_value same[] = {{"number of entries", cache.entries, true},
+                                     {"drift", std::bit_cast<std::uint64_t>(cache.drift)}};
+        detail::agreed(exchange.backend(), "plan_cache", same, [&] {
             if (cache.entries == 0)
                 detail::throw_argument("plan_cache", "entries", "at least 1", "0",
                                        exchange.backend().rank());
