@@ -52,7 +52,7 @@ class report {
         rows_.push_back(std::move(r));
     }
 
-    /// Says how many targets were missed and writes the JSON. 0, or 1 where the file cannot be written.
+    /// Says how many targets were missed and writes the JSON. 0, or 1 where they cannot be written.
     int finish() const {
         std::size_t targets = 0, missed = 0;
         auto rows = nlohmann::json::array();
@@ -69,6 +69,10 @@ class report {
         }
         std::printf("%zu rows, %zu of %zu targets reached\n", rows_.size(), targets - missed,
                     targets);
+        if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+            std::fprintf(stderr, "cannot write to standard output\n");
+            return 1;
+        }
         if (file_.empty()) return 0;
         std::ofstream out(file_);
         out << nlohmann::json{{"suite", suite_}, {"rows", rows}}.dump(2) << "\n";

@@ -154,6 +154,8 @@ int main(int argc, char** argv) {
     if (!parsed.run) return parsed.exit_code;
     try {
         run(*parsed.run);
+        if (std::fflush(stdout) != 0 || std::ferror(stdout))
+            refuse("standard output", "room to write", "none");
         return 0;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "locmoe-plan: %s\n", e.what());

@@ -108,6 +108,8 @@ void finish(const options& o, const run_report& report) {
         report_capacity(last.name, last.last, o.training.shape, o.capacity_report);
     }
 #endif
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+        throw locmoe::error("cannot write to standard output");
 }
 
 int train_in_process(const options& o) {

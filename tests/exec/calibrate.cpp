@@ -240,10 +240,10 @@ TEST_CASE("calibrate refuses what does not fit, on every rank", "[exec][calibrat
         {right, {.repetitions = 0}, "repetitions on rank 1: expected 1 to 1000000, got 0"},
         {right, {.most_bytes = 16383}, "most_bytes on rank 1: expected at least 16384"},
         {right, {.most_bytes = std::size_t{1} << 63}, "rank 1: "},  // no such memory
-        {topology::uniform(3, 1), {}, "nodes on rank 0: expected the same as on other ranks"},
-        {right, {.seconds = 0.25}, "options on rank 0: expected the same as on other ranks"},
-        {right, {.repetitions = 3}, "options on rank 0: expected the same as on other ranks"},
-        {right, {.most_bytes = 1 << 20}, "options on rank 0: expected the same as on other ranks"},
+        {topology::uniform(3, 1), {}, "rank 1 holds another topology than the others"},
+        {right, {.seconds = 0.25}, "rank 1 holds another time in its options than the others"},
+        {right, {.repetitions = 3}, "rank 1 holds another number of repetitions than the others"},
+        {right, {.most_bytes = 1 << 20}, "rank 1 holds another value of most_bytes than the others"},
     };
     for (const wrong& w : cases) {
         std::vector<std::string> told(3);

@@ -76,6 +76,18 @@ TEST_CASE("A file that does not serve is named with what was expected and exit c
                Contains("--tokens: expected at most 268435456 choices on all ranks"));
 }
 
+TEST_CASE("A full disk under any report of locmoe-plan is said and gives exit code 1") {
+    const scratch_folder folder;
+    const auto planned = LOCMOE_PLAN " '" + folder.write("small.json", small_cluster) + "' --uniform ";
+    for (const char* report : {"--html /dev/full", "--json /dev/full", "--trace /dev/full",
+                               ">/dev/full"}) {
+        const auto e = run(planned + report, folder);
+        INFO(report << ": " << e.said);
+        CHECK(e.code == 1);
+        CHECK(e.said.rfind("locmoe-plan: ", 0) == 0);
+    }
+}
+
 TEST_CASE("Help of locmoe-plan is no error") {
     const scratch_folder folder;
     const auto e = run(LOCMOE_PLAN " --help", folder);

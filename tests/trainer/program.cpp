@@ -71,6 +71,17 @@ TEST_CASE("A wrong option or value gets one line on standard error and exit code
     }
 }
 
+TEST_CASE("A full disk under a report is said and gives exit code 1") {
+    for (const char* report : {"--json /dev/full", ">/dev/full"}) {
+        const auto e = run(std::string("{ " LOCMOE_TRAIN " --router switch --steps 1 --sequences 1 "
+                                       "--context 8 --width 8 --inner 8 --heads 2 ") +
+                           report + "; }");
+        INFO(report << ": " << e.said);
+        CHECK(e.code == 1);
+        CHECK(e.said.find("cannot write") != std::string::npos);
+    }
+}
+
 TEST_CASE("Help is no error") {
     const auto e = run(LOCMOE_TRAIN " --help");
     CHECK(e.code == 0);

@@ -5,7 +5,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -17,7 +16,9 @@
 #include "locmoe/core/token_rows.hpp"
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/calibration.hpp"
+#include "locmoe/exec/detail/agreed.hpp"
 #include "locmoe/exec/row_kernels.hpp"
+#include "locmoe/exec/verify_agreement.hpp"
 #include "locmoe/plan/flow.hpp"
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
@@ -138,27 +139,16 @@ class calibrator {
 
     /// All ranks fail together, the one at fault with its own exception.
     void check() {
-        std::exception_ptr failure;
-        std::string words;
         const auto refuse = [&](std::string_view argument, std::string_view expected,
                                 std::string_view got) {
             throw_argument("calibrate", argument, expected, got, backend_.rank());
         };
-        const auto agree = [&](auto&& look) {
-            try {
-                look();
-            } catch (const std::exception& e) {
-                failure = std::current_exception();
-                words = e.what();
-            }
-            try {
-                backend_.agree(words);
-            } catch (...) {
-                if (failure) std::rethrow_exception(failure);
-                throw;
-            }
-        };
-        agree([&] {
+        const common_value same[] = {
+            {"topology", fingerprint(nodes_).value()},
+            {"time in its options", std::bit_cast<std::uint64_t>(options_.seconds)},
+            {"number of repetitions", options_.repetitions, true},
+            {"value of most_bytes", options_.most_bytes, true}};
+        agreed(backend_, "calibrate", same, [&] {
             if (nodes_.rank_count() != backend_.rank_count())
                 refuse("nodes", concat("a topology of ", backend_.rank_count(), " ranks"),
                        concat(nodes_.rank_count()));
@@ -171,21 +161,6 @@ class calibrator {
                        concat(options_.most_bytes));
             out_.resize(options_.most_bytes);
             in_.resize(options_.most_bytes);
-        });
-        // Where ranks differ, their sum cannot be P times the own number on every rank.
-        const auto seconds = std::bit_cast<std::int64_t>(options_.seconds);
-        std::vector<std::int64_t> mine = {seconds >> 32, seconds & 0xffffffff,
-                                          static_cast<std::int64_t>(options_.repetitions),
-                                          static_cast<std::int64_t>(options_.most_bytes)};
-        const std::size_t of_options = mine.size();
-        for (std::size_t r = 0; r < nodes_.rank_count(); ++r)
-            mine.push_back(nodes_.node_of(static_cast<rank_id>(r)));
-        const count_scan all = backend_.scan_counts(mine);
-        agree([&] {
-            for (std::size_t i = 0; i < mine.size(); ++i)
-                if (all.total[i] != mine[i] * static_cast<std::int64_t>(backend_.rank_count()))
-                    refuse(i < of_options ? "options" : "nodes", "the same as on other ranks",
-                           "others");
         });
     }
 
