@@ -145,12 +145,15 @@ class executor {
             detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, plan.pair_count(),
                                plan.expert_row_count());
         });
-        std::vector<Real> pairs(plan.pair_count());
-        for (std::size_t i = 0; i < pairs.size(); ++i)
-            pairs[i] = weights[static_cast<std::size_t>(plan.pair_slots[i])];
-        std::vector<Real> rows(plan.expert_row_count());
-        transport(plan.pair_dispatch, as_token_rows(column(std::as_const(pairs))),
-                  as_token_rows(column(rows)), std::span<const Real>{});
+        std::vector<Real> rows;
+        exchange([&] {
+            std::vector<Real> pairs(plan.pair_count());
+            for (std::size_t i = 0; i < pairs.size(); ++i)
+                pairs[i] = weights[static_cast<std::size_t>(plan.pair_slots[i])];
+            rows.resize(plan.expert_row_count());
+            transport(plan.pair_dispatch, as_token_rows(column(std::as_const(pairs))),
+                      as_token_rows(column(rows)), std::span<const Real>{});
+        });
         return rows;
     }
 
@@ -184,10 +187,12 @@ class executor {
         run("combine_backward", plan, plan.dispatch, as_token_rows(view_of(grad_tokens)),
             "grad_tokens", gradient, "grad_expert_rows", std::span<const float>{});
 
-        std::vector<Real> dots(plan.expert_row_count());
-        kernels_.dot(gradient, forward, std::span<Real>(dots));
-        return_weights(plan, dots, grad_weights);
-        kernels_.scale(gradient, std::span<const Real>(row_weights), gradient);
+        exchange([&] {
+            std::vector<Real> dots(plan.expert_row_count());
+            kernels_.dot(gradient, forward, std::span<Real>(dots));
+            return_weights(plan, dots, grad_weights);
+            kernels_.scale(gradient, std::span<const Real>(row_weights), gradient);
+        });
     }
 
     /// The backward pass of `dispatch`: grad_expert_rows [R, d] -> grad_tokens [T, d], overwritten.

@@ -142,7 +142,7 @@ class pipeline {
             executor_->check_exchange("backward", whole_, whole_.combine, as_token_rows(leaving),
                                       "grad_inputs", to, "grad_tokens", 0);
         });
-        std::vector<Real> dots(row_weights.size());
+        std::vector<Real> dots;
         std::exception_ptr failure;
         const auto compute = [&](std::size_t c) {
             const token_rows gradient = slice(as_token_rows(arriving), c);
@@ -152,14 +152,15 @@ class pipeline {
             call(expert, c, arriving, leaving, failure);
         };
         executor_->exchange([&] {
+            dots.resize(row_weights.size());
             run(from, as_token_rows(arriving), as_token_rows(leaving), to,
                 std::span<const Real>{}, compute);
+            std::vector<Real> rows(dots.size());
+            for (std::size_t c = 0, i = 0; c < chunks_.size(); ++c)
+                for (const row_index r : chunks_[c].expert_rows)
+                    rows[static_cast<std::size_t>(r)] = dots[i++];
+            executor_->return_weights(whole_, rows, grad_weights);
         });
-        std::vector<Real> rows(dots.size());
-        for (std::size_t c = 0, i = 0; c < chunks_.size(); ++c)
-            for (const row_index r : chunks_[c].expert_rows)
-                rows[static_cast<std::size_t>(r)] = dots[i++];
-        executor_->return_weights(whole_, rows, grad_weights);
         if (failure) std::rethrow_exception(failure);
     }
 

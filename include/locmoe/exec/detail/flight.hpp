@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -59,17 +60,19 @@ class flight {
         }
     }
 
-    /// Waits for the phases below `end`, which have been posted.
+    /// Waits for the phases below `end`, which have been posted. Where that fails, it says in which.
     void arrive(std::size_t end) {
-        for (; arrived_ < end; ++arrived_) try {
+        for (; arrived_ < end; ++arrived_) {
+            try {
                 backend_->wait(transfers_[arrived_]);
             } catch (const backend_error& e) {
-                const std::string what = e.what();
-                throw backend_error(concat(e.operation(), " in phase ", arrived_, " (",
-                                           moved_->phases[arrived_].name, ")"),
-                                    e.code(), what.substr(what.find(e.operation()) +
-                                                          e.operation().size() + 2));
+                const std::string operation =
+                    concat(e.operation(), " in phase ", arrived_, " (",
+                           moved_->phases[arrived_].name, ")");
+                const std::size_t before = std::string_view("locmoe: : ").size();
+                throw backend_error(operation, e.code(), e.what() + before + e.operation().size());
             }
+        }
     }
 
     /// The rows that have come in, as long as no other flow begins.
