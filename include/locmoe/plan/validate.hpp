@@ -1,13 +1,16 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "locmoe/core/error.hpp"
+#include "locmoe/plan/detail/check_flow.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/replay.hpp"
 
@@ -15,87 +18,21 @@ namespace locmoe::inline v0 {
 
 namespace detail {
 
-[[noreturn]] inline void refuse(const exchange_plan& plan, std::string_view flow_name,
-                                std::string_view what) {
-    throw plan_error(concat("locmoe: validate: plan of rank ", plan.rank, ", ", flow_name, ": ",
-                            what));
+/// The two ends of every message name the same link.
+inline void check_tiers(std::span<const exchange_plan> plans, flow exchange_plan::* which) {
+    for (const exchange_plan& plan : plans)
+        for (std::size_t p = 0; p < (plan.*which).phases.size(); ++p)
+            for (const segment& in : (plan.*which).phases[p].receives)
+                for (const segment& out : (plans.begin()[in.peer].*which).phases[p].sends)
+                    if (out.peer == plan.rank && out.tier != in.tier)
+                        refuse(plan, "all ranks",
+                               concat("rows come from rank ", in.peer, " over a link that is ",
+                                      tier_name(in.tier), " here and ", tier_name(out.tier),
+                                      " there"));
 }
 
-/// Segments cut [begin, begin + rows) without gap or overlap, in ascending order of rows; one a peer.
-inline row_index check_segments(const exchange_plan& plan, std::string_view name,
-                                const std::vector<segment>& segments, row_index begin) {
-    std::vector<char> seen(plan.rank_count, 0);
-    for (const segment& s : segments) {
-        if (s.peer < 0 || static_cast<std::size_t>(s.peer) >= plan.rank_count)
-            refuse(plan, name, concat("peer ", s.peer, " of ", plan.rank_count, " ranks"));
-        if (s.peer == plan.rank) refuse(plan, name, "a message to itself");
-        if (seen[static_cast<std::size_t>(s.peer)]++ != 0)
-            refuse(plan, name, concat("two messages with rank ", s.peer, " in one phase"));
-        if (s.rows <= 0) refuse(plan, name, concat("a message of ", s.rows, " rows"));
-        if (s.first != begin)
-            refuse(plan, name, concat("a segment at row ", s.first, ", expected ", begin));
-        begin += s.rows;
-    }
-    return begin;
-}
-
-/// None, or each segment once.
-inline void check_order(const exchange_plan& plan, std::string_view name,
-                        const std::vector<std::size_t>& order, std::size_t segments) {
-    if (order.empty()) return;
-    if (order.size() != segments)
-        refuse(plan, name, concat("an order of ", order.size(), " messages for ", segments));
-    std::vector<char> seen(segments, 0);
-    for (const std::size_t i : order)
-        if (i >= segments || seen[i]++ != 0)
-            refuse(plan, name, concat("message ", i, " of ", segments, " twice in its order, or not there"));
-}
-
-inline void check_sums(const exchange_plan& plan, std::string_view name, const row_sums& sums,
-                       row_index available) {
-    if (!sums.is_gather()) {
-        row_index before = 0;
-        if (sums.first.front() != 0) refuse(plan, name, "sums do not start at 0");
-        for (const row_index f : sums.first) {
-            if (f < before) refuse(plan, name, "sums run backwards");
-            before = f;
-        }
-        if (before != static_cast<row_index>(sums.from.size()))
-            refuse(plan, name, "sums do not end with their sources");
-    }
-    const bool may_be_empty = plan.rows_per_source > 0 && sums.is_gather();
-    for (const row_index r : sums.from)
-        if ((r < 0 && !(may_be_empty && r == empty_row)) || r >= available)
-            refuse(plan, name, concat("row ", r, " of ", available, " that are there by then"));
-}
-
-inline void check_flow(const exchange_plan& plan, std::string_view name, const flow& moved,
-                       std::size_t sources, std::size_t delivered) {
-    if (moved.source_rows != static_cast<row_index>(sources))
-        refuse(plan, name, concat("starts from ", moved.source_rows, " rows, expected ", sources));
-    std::vector<row_index> staged{0};
-    for (std::size_t p = 0; p < moved.phases.size(); ++p) {
-        const phase& step = moved.phases[p];
-        if (step.needs > p) refuse(plan, name, concat("phase ", p, " waits for a later one"));
-        check_sums(plan, name, step.pack, moved.source_rows + staged[step.needs]);
-        const row_index sent = check_segments(plan, name, step.sends, 0);
-        if (sent != static_cast<row_index>(step.pack.rows()))
-            refuse(plan, name, concat("phase ", p, " packs ", step.pack.rows(), " rows and sends ",
-                                      sent));
-        check_order(plan, name, step.send_order, step.sends.size());
-        check_order(plan, name, step.receive_order, step.receives.size());
-        staged.push_back(check_segments(plan, name, step.receives, staged.back()));
-    }
-    if (staged.back() != moved.staging_rows)
-        refuse(plan, name, concat("receives ", staged.back(), " rows, staging holds ",
-                                  moved.staging_rows));
-    check_sums(plan, name, moved.deliver, moved.source_rows + moved.staging_rows);
-    if (moved.deliver.rows() != delivered)
-        refuse(plan, name, concat("delivers ", moved.deliver.rows(), " rows, expected ",
-                                  delivered));
-}
-
-/// Numbers that tell (rank, row) apart, for following rows through a flow.
+/// Numbers that tell (rank, row) apart, for following rows through a flow: SplitMix64 (Steele, Lea,
+/// Flood 2014) never gives one twice.
 inline std::vector<std::vector<std::uint64_t>> tags(std::span<const exchange_plan> plans,
                                                     flow exchange_plan::* which,
                                                     std::uint64_t seed) {
@@ -103,7 +40,7 @@ inline std::vector<std::vector<std::uint64_t>> tags(std::span<const exchange_pla
     for (const exchange_plan& plan : plans) {
         auto& own = all.emplace_back();
         for (row_index i = 0; i < (plan.*which).source_rows; ++i) {
-            seed += 0x9e3779b97f4a7c15u;  // SplitMix64 (Steele, Lea, Flood 2014)
+            seed += 0x9e3779b97f4a7c15u;
             std::uint64_t z = seed;
             z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
             z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -160,33 +97,47 @@ inline std::uint64_t inner_product_of_groups(std::span<const exchange_plan> plan
 
 /// Throws plan_error unless the plan keeps, by itself, the laws that one rank can check: segments of
 /// a buffer never overlap, leave no gap and stay inside it; an order names each message once; a phase
-/// reads only what has arrived by then; every flow starts and ends with the rows it should.
+/// reads only what has arrived by then; every flow starts and ends with the rows it should; dispatch
+/// copies rows and adds none up. Any numbers may stand in the plan; it takes no more memory than
+/// the plan itself.
 inline void validate(const exchange_plan& plan) {
     using detail::concat;
     if (plan.rank < 0 || static_cast<std::size_t>(plan.rank) >= plan.rank_count)
         detail::refuse(plan, "head", concat("rank ", plan.rank, " of ", plan.rank_count));
     if (plan.pair_slots.size() != plan.pair_experts.size())
         detail::refuse(plan, "head", "pair_slots and pair_experts differ in length");
-    std::vector<char> seen(plan.token_count * plan.choice_count, 0);
-    for (const std::int64_t slot : plan.pair_slots)
-        if (slot < 0 || static_cast<std::size_t>(slot) >= seen.size() ||
-            seen[static_cast<std::size_t>(slot)]++ != 0)
-            detail::refuse(plan, "head", concat("pair slot ", slot, " twice or outside T k"));
+    constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max());
+    if (plan.token_count > most || plan.choice_count > most ||
+        (plan.choice_count > 0 && plan.token_count > most / plan.choice_count))
+        detail::refuse(plan, "head", concat(plan.token_count, " tokens of ", plan.choice_count,
+                                            " choices"));
+    const auto slots = static_cast<std::int64_t>(plan.token_count * plan.choice_count);
+    std::vector<std::int64_t> listed = plan.pair_slots;
+    std::sort(listed.begin(), listed.end());
+    for (std::size_t i = 0; i < listed.size(); ++i)
+        if (listed[i] < 0 || listed[i] >= slots || (i > 0 && listed[i] == listed[i - 1]))
+            detail::refuse(plan, "head", concat("pair slot ", listed[i], " twice or outside T k"));
+    if (plan.dropped_pairs < 0 ||
+        plan.dropped_pairs > slots - static_cast<std::int64_t>(listed.size()))
+        detail::refuse(plan, "head", concat(plan.dropped_pairs, " pairs dropped and ",
+                                            listed.size(), " kept, of ", slots));
+    if (plan.rows_per_source < 0)
+        detail::refuse(plan, "head", concat("padded to ", plan.rows_per_source, " rows"));
     if (plan.expert_first.size() != plan.experts.size() + 1 || plan.expert_first.front() != 0)
         detail::refuse(plan, "head", "expert_first does not fit the experts");
-    for (std::size_t e = 0; e < plan.experts.size(); ++e)
+    for (std::size_t e = 0; e < plan.experts.size(); ++e) {
         if (plan.expert_first[e + 1] < plan.expert_first[e])
             detail::refuse(plan, "head", "expert_first runs backwards");
-        else if (plan.rows_per_source > 0 &&
-                 plan.expert_first[e + 1] - plan.expert_first[e] !=
-                     plan.rows_per_source * static_cast<row_index>(plan.rank_count))
+        const auto rows = static_cast<std::size_t>(plan.expert_first[e + 1] - plan.expert_first[e]);
+        if (plan.rows_per_source > 0 &&
+            (rows % plan.rank_count != 0 ||
+             rows / plan.rank_count != static_cast<std::size_t>(plan.rows_per_source)))
             detail::refuse(plan, "head",
-                           concat("expert ", plan.experts[e], " has ",
-                                  plan.expert_first[e + 1] - plan.expert_first[e],
-                                  " rows, expected ", plan.rows_per_source, " from each rank"));
-    for (std::size_t e = 1; e < plan.experts.size(); ++e)
-        if (plan.experts[e] <= plan.experts[e - 1])
-            detail::refuse(plan, "head", "experts that do not ascend");
+                           concat("expert ", plan.experts[e], " has ", rows, " rows, expected ",
+                                  plan.rows_per_source, " from each rank"));
+        if (plan.experts[e] < 0 || (e > 0 && plan.experts[e] <= plan.experts[e - 1]))
+            detail::refuse(plan, "head", "experts that do not ascend from 0");
+    }
     bool in_group = plan.group.empty();
     for (std::size_t i = 0; i < plan.group.size(); ++i) {
         in_group = in_group || plan.group[i] == plan.rank;
@@ -196,14 +147,15 @@ inline void validate(const exchange_plan& plan) {
     }
     if (!in_group) detail::refuse(plan, "head", "not in its own group");
     const std::size_t rows = plan.expert_row_count();
-    detail::check_flow(plan, "dispatch", plan.dispatch, plan.token_count, rows);
-    detail::check_flow(plan, "combine", plan.combine, rows, plan.token_count);
-    detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, plan.pair_count(), rows);
-    detail::check_flow(plan, "pair_combine", plan.pair_combine, rows, plan.pair_count());
+    const std::size_t pairs = plan.pair_count();
+    detail::check_flow(plan, "dispatch", plan.dispatch, plan.token_count, rows, true);
+    detail::check_flow(plan, "combine", plan.combine, rows, plan.token_count, false);
+    detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, pairs, rows, true);
+    detail::check_flow(plan, "pair_combine", plan.pair_combine, rows, pairs, false);
 }
 
 /// Throws plan_error unless the plans of all ranks together keep every law: each by itself; every
-/// send meets a receive of its size in its phase; each kept pair arrives exactly once, in the rows of
+/// send meets a receive of its size and link in its phase; each kept pair arrives exactly once, in the rows of
 /// its expert, sorted by source rank, token and slot; a padded plan's other rows are empty; every
 /// combine is the exact transpose of its dispatch. In a group, each rank gets every row of its
 /// experts, and tokens and results, alike on all of them, count once. `plans[r]` is rank r's.
@@ -240,6 +192,7 @@ inline void validate(std::span<const exchange_plan> plans) {
         }
         if (sent != received)
             detail::refuse(plans[0], "all ranks", concat(sent, " sends, ", received, " receives"));
+        detail::check_tiers(plans, which);
     }
 
     // Law 1, by following a number for each token and each pair. The expected rows are placed anew
@@ -256,44 +209,51 @@ inline void validate(std::span<const exchange_plan> plans) {
         std::uint64_t token_tag;  // 0 in an empty row, as in its pair's
         std::uint64_t pair_tag;
     };
-    expert_id highest = -1;
+    std::vector<expert_id> held;
     for (const exchange_plan& plan : plans)
-        for (const expert_id e : plan.experts) highest = e > highest ? e : highest;
-    std::vector<std::vector<wanted>> rows_of(static_cast<std::size_t>(highest + 1));
+        held.insert(held.end(), plan.experts.begin(), plan.experts.end());
+    std::sort(held.begin(), held.end());
+    held.erase(std::unique(held.begin(), held.end()), held.end());
+    const auto place_of = [&](const exchange_plan& plan, expert_id e) {
+        const auto at = std::lower_bound(held.begin(), held.end(), e);
+        if (at == held.end() || *at != e)
+            detail::refuse(plan, "all ranks", concat("expert ", e, " stands on no rank"));
+        return static_cast<std::size_t>(at - held.begin());
+    };
+    std::vector<std::vector<wanted>> rows_of(held.size());
     for (std::size_t r = 0; r < plans.size(); ++r) {
         const exchange_plan& plan = plans[r];
         if (plan.first_of_group() != plan.rank) continue;
-        std::vector<std::size_t> pair_of(plan.token_count * plan.choice_count, SIZE_MAX);
+        std::vector<std::pair<std::int64_t, std::size_t>> by_slot;
         for (std::size_t i = 0; i < plan.pair_count(); ++i)
-            pair_of[static_cast<std::size_t>(plan.pair_slots[i])] = i;
-        for (std::size_t slot = 0; slot < pair_of.size(); ++slot) {
-            if (pair_of[slot] == SIZE_MAX) continue;
-            const expert_id e = plan.pair_experts[pair_of[slot]];
-            if (e < 0 || e > highest) detail::refuse(plan, "head", concat("expert ", e));
-            const std::size_t token = slot / plan.choice_count;
-            rows_of[static_cast<std::size_t>(e)].push_back(
-                {r, token, token_tags[r][token], pair_tags[r][pair_of[slot]]});
+            by_slot.emplace_back(plan.pair_slots[i], i);
+        std::sort(by_slot.begin(), by_slot.end());
+        for (const auto& [slot, pair] : by_slot) {
+            const std::size_t token = static_cast<std::size_t>(slot) / plan.choice_count;
+            rows_of[place_of(plan, plan.pair_experts[pair])].push_back(
+                {r, token, token_tags[r][token], pair_tags[r][pair]});
         }
         if (plan.rows_per_source == 0) continue;
         const std::size_t block_end = (r + 1) * static_cast<std::size_t>(plan.rows_per_source);
         for (std::size_t e = 0; e < rows_of.size(); ++e) {
             if (rows_of[e].size() > block_end)
                 detail::refuse(plan, "head",
-                               concat("more pairs for expert ", e, " than its padded rows hold"));
+                               concat("more pairs for expert ", held[e],
+                                      " than its padded rows hold"));
             rows_of[e].resize(block_end, {r, SIZE_MAX, 0, 0});
         }
     }
-    std::vector<rank_id> placed(rows_of.size(), no_rank);  // by expert: the first of its group
+    std::vector<rank_id> placed(held.size(), no_rank);  // the first of the expert's group
     for (const exchange_plan& plan : plans) {
         const auto at = static_cast<std::size_t>(plan.rank);
         for (std::size_t i = 0; i < plan.experts.size(); ++i) {
             const expert_id e = plan.experts[i];
-            if (e < 0) detail::refuse(plan, "head", concat("expert ", e));
-            rank_id& holder = placed[static_cast<std::size_t>(e)];
+            const std::size_t place = place_of(plan, e);
+            rank_id& holder = placed[place];
             if (holder != no_rank && holder != plan.first_of_group())
                 detail::refuse(plan, "head", concat("expert ", e, " on two ranks"));
             holder = plan.first_of_group();
-            const auto& rows = rows_of[static_cast<std::size_t>(e)];
+            const auto& rows = rows_of[place];
             if (static_cast<row_index>(rows.size()) !=
                 plan.expert_first[i + 1] - plan.expert_first[i])
                 detail::refuse(plan, "dispatch", concat("expert ", e, " has another number of rows "
@@ -310,9 +270,6 @@ inline void validate(std::span<const exchange_plan> plans) {
             }
         }
     }
-    for (std::size_t e = 0; e < rows_of.size(); ++e)
-        if (!rows_of[e].empty() && placed[e] == no_rank)
-            detail::refuse(plans[0], "all ranks", concat("expert ", e, " stands on no rank"));
 
     // Law 4: <A x, y> = <x, A^T y>, in arithmetic modulo 2^64, for random x and y: a wrong, missing
     // or doubled entry escapes with a chance of about 2^-63.
