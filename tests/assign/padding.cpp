@@ -36,4 +36,8 @@ TEST_CASE("padding refuses rows over the capacity instead of dropping them in si
     CHECK_THROWS_AS(padding_of(counts{-1}, locmoe::pad_to_capacity{5}), locmoe::argument_error);
     CHECK_THROWS_AS(padding_of(counts{-1}, locmoe::pad_to_multiple{5}), locmoe::argument_error);
     CHECK_THROWS_AS(padding_of(counts{1}, locmoe::pad_to_multiple{0}), locmoe::argument_error);
+    const std::int64_t half = std::int64_t{1} << 62;
+    CHECK_THROWS_AS(padding_of(counts{0, 0}, locmoe::pad_to_capacity{half}), locmoe::argument_error);
+    CHECK_THROWS_AS(padding_of(counts{1, 1, 1}, locmoe::pad_to_multiple{half}),
+                    locmoe::argument_error);
 }

@@ -117,6 +117,9 @@ TEST_CASE("a pair beyond the capacity is refused by expert and token", "[plan]")
     CHECK_NOTHROW(plan_all(capacity_padded{direct{}, 2}, nodes, placement, dropping));
     CHECK_THROWS_WITH(plan_all(capacity_padded{direct{}, 0}, nodes, placement, dropping),
                       Catch::Contains("capacity on rank 0: expected at least 1, got 0"));
+    CHECK_THROWS_WITH(
+        plan_all(capacity_padded{direct{}, std::int64_t{1} << 62}, nodes, placement, dropping),
+        Catch::Contains("capacity on rank 0: expected at most"));
     const capacity_padded chunked{node_aggregated{.chunks = 2}, 2};
     CHECK_THROWS_WITH(
         plan_all(chunked, nodes, placement, dropping),

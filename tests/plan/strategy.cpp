@@ -1,5 +1,6 @@
 #include "locmoe/plan/strategy.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -92,7 +93,9 @@ TEST_CASE("a request says what does not fit", "[plan]") {
     assignment cut = good;
     cut.expert.clear();
     CHECK_THROWS_WITH(check_request({1, nodes, placement, cut}),
-                      Catch::Contains("expected T k = 1 entries, got 0"));
+                      Catch::Contains("expected T k = 1 times 1 entries, got 0"));
+    cut.token_count = cut.choice_count = std::size_t{1} << 32;  // their product wraps to 0
+    CHECK_THROWS_AS(check_request({1, nodes, placement, cut}), argument_error);
     CHECK_THROWS_WITH(plan_all(direct{}, nodes, placement, std::vector<assignment>{good}),
                       Catch::Contains("one for each of 2 ranks"));
 }

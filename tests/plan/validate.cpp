@@ -111,6 +111,37 @@ TEST_CASE("validate accepts sound plans and refuses each broken one", "[plan]") 
          [](auto& p) { p[0].dispatch.phases[0].send_order.push_back(0); }},
         {"a window on one rank alone", [](auto& p) { p[1].dispatch.phases[1].window = {}; }},
         {"expert rows that do not add up", [](auto& p) { ++p[2].expert_first.back(); }},
+        {"a link that is another at the other end",
+         [](auto& p) {
+             link_tier& tier = p[0].dispatch.phases[1].sends[0].tier;
+             tier = tier == link_tier::inter_node ? link_tier::intra_node : link_tier::inter_node;
+         }},
+        {"a message over no link",
+         [](auto& p) { p[0].dispatch.phases[1].sends[0].tier = link_tier::self; }},
+        {"a dispatch that adds up rows",
+         [](auto& p) {
+             row_sums& made = p[0].dispatch.deliver;
+             for (row_index i = 0; i <= static_cast<row_index>(made.from.size()); ++i)
+                 made.first.push_back(i);
+         }},
+        {"messages of more rows than there can be",
+         [](auto& p) {
+             for (segment& s : p[0].dispatch.phases[1].receives) s.rows = row_index{1} << 62;
+         }},
+        {"staging of more rows than there can be",
+         [](auto& p) { p[0].dispatch.staging_rows = ~(row_index{1} << 63); }},
+        {"a negative padding", [](auto& p) { for (auto& q : p) q.rows_per_source = -1; }},
+        {"a padding of more rows than there can be",
+         [](auto& p) { for (auto& q : p) q.rows_per_source = row_index{1} << 62; }},
+        {"more choices than there can be",
+         [](auto& p) { p[0].choice_count = std::size_t{1} << 63; }},
+        {"choices whose product with the tokens wraps",
+         [](auto& p) { p[0].choice_count = (std::size_t{1} << 62) + 2; }},
+        {"the expert of the highest id there can be",
+         [](auto& p) { p[3].experts.back() = 0x7fffffff; }},
+        {"a negative expert", [](auto& p) { p[0].experts[0] = -2; }},
+        {"fewer than no pairs dropped", [](auto& p) { p[0].dropped_pairs = -1; }},
+        {"more pairs dropped than were chosen", [](auto& p) { p[0].dropped_pairs = 1; }},
         {"an expert on two ranks", [](auto& p) { p[2].experts[0] = p[1].experts[0]; }},
     };
     for (const auto& [what, do_break] : breakers) {
@@ -119,6 +150,15 @@ TEST_CASE("validate accepts sound plans and refuses each broken one", "[plan]") 
         INFO(what);
         CHECK_THROWS_AS(validate(broken), plan_error);
     }
+}
+
+TEST_CASE("validate asks for no more memory than the plan has, whatever numbers stand in it",
+          "[plan]") {
+    exchange_plan plan;  // of no token and no expert
+    plan.rank_count = ~std::size_t{0};
+    plan.expert_first = {0};
+    plan.choice_count = std::size_t{1} << 62;
+    CHECK_NOTHROW(validate(plan));
 }
 
 TEST_CASE("a plan's error says the rank, the flow and what is wrong", "[plan]") {

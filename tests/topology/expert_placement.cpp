@@ -109,6 +109,17 @@ TEST_CASE("placements differ by their rank count too") {
                 expert_placement::from_rank_of_expert({1, 0}, 2));
 }
 
+TEST_CASE("a placement refuses more ranks and experts than ids can number") {
+    const std::size_t too_many = std::size_t{1} << 31;
+    CHECK(words_of_argument_error([&] { expert_placement::blocked(too_many, 2); }) ==
+          "locmoe: expert_placement: experts: expected at most 2147483647, got 2147483648");
+    CHECK(words_of_argument_error([&] { expert_placement::round_robin(4, too_many); }) ==
+          "locmoe: expert_placement: ranks: expected at most 2147483647, got 2147483648");
+    CHECK(words_of_argument_error([&] {
+              expert_placement::from_rank_of_expert({0}, ~std::size_t{0});
+          }) != "");
+}
+
 TEST_CASE("a placement refuses no ranks, no experts and ranks outside") {
     CHECK(words_of_argument_error([] { expert_placement::blocked(4, 0); }) ==
           "locmoe: expert_placement: ranks: expected at least one, got none");

@@ -59,13 +59,20 @@ struct assignment {
 
 namespace detail {
 
+/// Whether a size is T k, however large these are.
+constexpr bool is_product(std::size_t size, std::size_t tokens, std::size_t choices) {
+    if (tokens == 0 || choices == 0) return size == 0;
+    return size % choices == 0 && size / choices == tokens;
+}
+
 /// Throws argument_error unless routing and options fit together, but for the experts' ids.
 template <class Real>
 void check_assign(const basic_routing<Real>& decided, const assign_options& options) {
     const std::size_t n = decided.expert_count;
-    const std::size_t pairs = decided.token_count * decided.choice_count;
-    if (decided.chosen.size() != pairs)
-        throw_argument("assign", "chosen", concat("T k = ", pairs, " choices"),
+    if (!is_product(decided.chosen.size(), decided.token_count, decided.choice_count))
+        throw_argument("assign", "chosen",
+                       concat("T k = ", decided.token_count, " times ", decided.choice_count,
+                              " choices"),
                        concat(decided.chosen.size()), options.rank);
     if (options.capacity && *options.capacity < 0)
         throw_argument("assign", "capacity", "0 or more", concat(*options.capacity), options.rank);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -26,13 +27,25 @@ struct padding {
     std::int64_t count = 0;          ///< of all: what goes into `drop_ledger::padding`
 };
 
+namespace detail {
+
+inline void add_padding(padding& p, std::int64_t rows) {
+    if (rows > std::numeric_limits<std::int64_t>::max() - p.count)
+        throw_argument("padding_of", "rows of padding", "as many as fit std::int64_t",
+                       concat(p.count, " and ", rows));
+    p.rows.push_back(rows);
+    p.count += rows;
+}
+
+}  // namespace detail
+
 /// What to add to experts that have `rows` rows each. Padding belongs where the rows arrive, after
 /// the ranks' rows have been put together, and never travels: a plan counts an expert's rows in
 /// `exchange_plan::expert_first`, and whoever lays out the expert's input adds `padding::rows[i]`
 /// to the rows of `experts[i]`, fills them with zeros, and leaves them out of combine. (The
 /// strategy `capacity_padded` pads by itself, source by source, and sends its empty rows.) Throws
-/// argument_error where a count is negative, the multiple is not at least 1, or an expert has more
-/// rows than its capacity.
+/// argument_error where a count is negative, the multiple is not at least 1, an expert has more
+/// rows than its capacity, or the padding of all does not fit std::int64_t.
 inline padding padding_of(std::span<const std::int64_t> rows, pad_to_multiple rule) {
     using detail::concat;
     if (rule.multiple < 1)
@@ -43,8 +56,7 @@ inline padding padding_of(std::span<const std::int64_t> rows, pad_to_multiple ru
             detail::throw_argument("padding_of", concat("rows of expert ", e), "0 or more",
                                    concat(rows[e]));
         const std::int64_t over = rows[e] % rule.multiple;
-        p.rows.push_back(over == 0 ? 0 : rule.multiple - over);
-        p.count += p.rows.back();
+        detail::add_padding(p, over == 0 ? 0 : rule.multiple - over);
     }
     return p;
 }
@@ -56,8 +68,7 @@ inline padding padding_of(std::span<const std::int64_t> rows, pad_to_capacity ru
         if (rows[e] < 0 || rows[e] > rule.capacity)
             detail::throw_argument("padding_of", concat("rows of expert ", e),
                                    concat("0 to the capacity, ", rule.capacity), concat(rows[e]));
-        p.rows.push_back(rule.capacity - rows[e]);
-        p.count += p.rows.back();
+        detail::add_padding(p, rule.capacity - rows[e]);
     }
     return p;
 }

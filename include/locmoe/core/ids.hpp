@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace locmoe::inline v0 {
@@ -12,6 +13,9 @@ using node_id = std::int32_t;
 
 /// A feed-forward network behind the router, 0 to n - 1, numbered over all ranks.
 using expert_id = std::int32_t;
+
+/// As many ranks, nodes or experts as their ids can number.
+inline constexpr std::size_t most_ids = 0x7fffffff;
 
 /// Stands in a routing where a token made no choice (a masked token, a slot left empty).
 inline constexpr expert_id no_expert = -1;

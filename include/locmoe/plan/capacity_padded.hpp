@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -142,6 +143,13 @@ class capacity_padded_planner {
         if (capacity < 1)
             throw_argument("capacity_padded", "capacity", "at least 1", concat(capacity),
                            request.rank);
+        // A rank sees each block of a source and an expert three times at most: as it starts, comes
+        // in and stands.
+        const std::size_t most = std::numeric_limits<row_index>::max() /
+                                 (3 * request.nodes.rank_count() * request.placement.expert_count());
+        if (static_cast<std::size_t>(capacity) > most)
+            throw_argument("capacity_padded", "capacity", concat("at most ", most),
+                           concat(capacity), request.rank);
         kept_.place(request.assigned, [](row_index, expert_id, row_index) {});
         find_pairs();
         for (const expert_id e : request.placement.experts_by_rank())

@@ -112,7 +112,7 @@ class direct_planner {
                 if (!for_all && (i + 1 == m.words.size() || !stands_here(-1 - m.words[i])))
                     misfit(m);
                 const row_index count = m.words[for_all ? i : i + 1];
-                if (count < 0) misfit(m);
+                if (count < 0 || count > most_rows - rows_.staging_rows) misfit(m);
                 arrived_.add(for_all ? i
                                      : request_.placement.local_index(
                                            static_cast<expert_id>(-1 - m.words[i])),
@@ -153,6 +153,9 @@ class direct_planner {
     }
 
   private:
+    /// Of all that comes in: no memory holds more, and sums of it do not overflow.
+    static constexpr row_index most_rows = row_index{1} << 48;
+
     row_index count_of(expert_id e) const { return kept_.count[static_cast<std::size_t>(e)]; }
     std::size_t rows_of(expert_id e) const { return static_cast<std::size_t>(count_of(e)); }
 

@@ -22,13 +22,22 @@ struct plan_chunk {
     std::vector<row_index> expert_rows;  ///< [R_c]: expert rows in the whole plan, ascending
 };
 
+namespace detail {
+
+/// floor(T c / chunks), however many tokens there are.
+constexpr std::size_t first_of_chunk(std::size_t tokens, std::size_t c, std::size_t chunks) {
+    return tokens / chunks * c + tokens % chunks * c / chunks;
+}
+
+}  // namespace detail
+
 /// [T]: the chunk that each of a rank's tokens falls into: consecutive tokens, of all chunks equally
 /// many give or take one. Chunks beyond the tokens stay empty.
 inline std::vector<std::int32_t> chunk_of_tokens(std::size_t token_count, std::size_t chunks) {
     std::vector<std::int32_t> of;
     of.reserve(token_count);
     for (std::size_t c = 0; c < chunks; ++c)
-        of.resize(token_count * (c + 1) / chunks, static_cast<std::int32_t>(c));
+        of.resize(detail::first_of_chunk(token_count, c + 1, chunks), static_cast<std::int32_t>(c));
     return of;
 }
 
@@ -161,11 +170,12 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
     std::vector<plan_chunk> all(chunks);
     for (std::size_t c = 0; c < chunks; ++c) {
         exchange_plan& plan = all[c].plan;
-        all[c].first_token = whole.token_count * c / chunks;
+        all[c].first_token = detail::first_of_chunk(whole.token_count, c, chunks);
         plan.strategy = detail::concat(whole.strategy, ", chunk ", c, " of ", chunks);
         plan.rank = whole.rank;
         plan.rank_count = whole.rank_count;
-        plan.token_count = whole.token_count * (c + 1) / chunks - all[c].first_token;
+        plan.token_count =
+            detail::first_of_chunk(whole.token_count, c + 1, chunks) - all[c].first_token;
         plan.choice_count = whole.choice_count;
         plan.experts = whole.experts;
         plan.expert_first.assign(1, 0);

@@ -58,9 +58,10 @@ inline void check_request(const plan_request& request) {
         detail::throw_argument("plan", "assignment",
                                concat("one over ", request.placement.expert_count(), " experts"),
                                concat(a.expert_count), request.rank);
-    if (a.expert.size() != a.token_count * a.choice_count)
+    if (!detail::is_product(a.expert.size(), a.token_count, a.choice_count))
         detail::throw_argument("plan", "assignment.expert",
-                               concat("T k = ", a.token_count * a.choice_count, " entries"),
+                               concat("T k = ", a.token_count, " times ", a.choice_count,
+                                      " entries"),
                                concat(a.expert.size()), request.rank);
     for (std::size_t i = 0; i < a.expert.size(); ++i)
         if (a.expert[i] != no_expert &&

@@ -15,20 +15,19 @@ namespace locmoe::inline v0 {
 class expert_placement {
   public:
     /// Expert e on rank floor(e P / n): neighbours together, shares that differ by one at most, and
-    /// where there are fewer experts than ranks, spread evenly over them.
+    /// where there are fewer experts than ranks, spread evenly over them. Throws argument_error where
+    /// there is no rank or expert, or more than ids can number.
     static expert_placement blocked(std::size_t experts, std::size_t ranks) {
-        if (ranks == 0)
-            detail::throw_argument("expert_placement", "ranks", "at least one", "none");
+        check_counts(experts, ranks);
         std::vector<rank_id> rank_of(experts);
         for (std::size_t e = 0; e < experts; ++e)
             rank_of[e] = static_cast<rank_id>(e * ranks / experts);
         return from_rank_of_expert(std::move(rank_of), ranks);
     }
 
-    /// Expert e on rank e mod P.
+    /// Expert e on rank e mod P. Throws as `blocked` does.
     static expert_placement round_robin(std::size_t experts, std::size_t ranks) {
-        if (ranks == 0)
-            detail::throw_argument("expert_placement", "ranks", "at least one", "none");
+        check_counts(experts, ranks);
         std::vector<rank_id> rank_of(experts);
         for (std::size_t e = 0; e < experts; ++e) rank_of[e] = static_cast<rank_id>(e % ranks);
         return from_rank_of_expert(std::move(rank_of), ranks);
@@ -65,11 +64,24 @@ class expert_placement {
     }
 
   private:
-    expert_placement(std::vector<rank_id> rank_of, std::size_t ranks)
-        : rank_of_(std::move(rank_of)), first_(ranks + 1, 0) {
+    static void check_counts(std::size_t experts, std::size_t ranks) {
         using detail::concat;
-        if (rank_of_.empty())
-            detail::throw_argument("expert_placement", "experts", "at least one", "none");
+        const auto check = [](const char* name, std::size_t count) {
+            if (count == 0)
+                detail::throw_argument("expert_placement", name, "at least one", "none");
+            if (count > most_ids)
+                detail::throw_argument("expert_placement", name, concat("at most ", most_ids),
+                                       concat(count));
+        };
+        check("ranks", ranks);
+        check("experts", experts);
+    }
+
+    expert_placement(std::vector<rank_id> rank_of, std::size_t ranks)
+        : rank_of_(std::move(rank_of)) {
+        using detail::concat;
+        check_counts(rank_of_.size(), ranks);
+        first_.assign(ranks + 1, 0);
         for (std::size_t e = 0; e < rank_of_.size(); ++e) {
             const rank_id rank = rank_of_[e];
             if (rank < 0 || static_cast<std::size_t>(rank) >= ranks)

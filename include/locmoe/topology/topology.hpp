@@ -27,8 +27,12 @@ constexpr const char* tier_name(link_tier tier) {
 /// need not be neighbours. Every rank of a job must hold the same topology.
 class topology {
   public:
-    /// Ranks 0 to g - 1 on node 0, g to 2 g - 1 on node 1, ...
+    /// Ranks 0 to g - 1 on node 0, g to 2 g - 1 on node 1, ... Throws argument_error where there is
+    /// no rank, or more than ids can number.
     static topology uniform(std::size_t nodes, std::size_t ranks_per_node) {
+        if (nodes > 0 && ranks_per_node > most_ids / nodes)
+            detail::throw_argument("topology", "ranks", detail::concat("at most ", most_ids),
+                                   detail::concat(nodes, " times ", ranks_per_node));
         std::vector<node_id> node_of_rank;
         node_of_rank.reserve(nodes * ranks_per_node);
         for (std::size_t node = 0; node < nodes; ++node)
