@@ -14,8 +14,8 @@ fi
 . "$root/cmake/setup.sh"
 
 packages=(cmake ninja-build catch2 libboost-dev libboost-mpi-dev openmpi-bin libxtensor-dev
-    libeigen3-dev libdlpack-dev libopenblas-dev libcli11-dev nlohmann-json3-dev
-    pkg-config)
+    libeigen3-dev libdlpack-dev libopenblas-dev libcli11-dev nlohmann-json3-dev pkg-config
+    librapidcheck-dev)
 build=$root/build/tests
 if [ -z "${CXX-}" ]; then
     packages+=(g++)
