@@ -168,6 +168,8 @@ TEST_CASE("a replicated placement refuses what does not fit") {
           "locmoe: replicated_placement: logical_of 1: expected 0 to n - 1 with n = 2, got 2");
     CHECK(make({0, 0, 0}, 2, {1, 1, 1, 1, 1, 1}) ==
           "locmoe: replicated_placement: expert 1: expected at least one replica, got none");
+    CHECK(make({0, 0x7ffffffe, 0}, ~std::size_t{0}, {1, 1, 1, 1, 1, 1}) ==
+          "locmoe: replicated_placement: expert 1: expected at least one replica, got none");
     CHECK(make({0, 1, 0}, 2, {1, 1, 1}) ==
           "locmoe: replicated_placement: shares: expected [2, 3], got 3 numbers");
     CHECK(make({0, 1, 0}, 2, {1, 1, -1, 1, 1, 1}) ==

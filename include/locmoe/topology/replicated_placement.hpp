@@ -156,11 +156,14 @@ class replicated_placement {
         : physical_(std::move(physical)),
           nodes_(nodes),
           logical_of_(std::move(logical_of)),
-          first_(experts + 1, 0),
           shares_(std::move(shares)) {
         check_shapes(experts);
-        for (const expert_id e : logical_of_) ++first_[static_cast<std::size_t>(e) + 1];
-        for (std::size_t e = 0; e < experts; ++e) {
+        // Of more experts than replicas one of the first has none: no need to look at them all.
+        const std::size_t first = logical_of_.size() < experts ? logical_of_.size() + 1 : experts;
+        first_.assign(first + 1, 0);
+        for (const expert_id e : logical_of_)
+            if (static_cast<std::size_t>(e) < first) ++first_[static_cast<std::size_t>(e) + 1];
+        for (std::size_t e = 0; e < first; ++e) {
             if (first_[e + 1] == 0)
                 detail::throw_argument("replicated_placement", detail::concat("expert ", e),
                                        "at least one replica", "none");

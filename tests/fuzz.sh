@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# usage: tests/fuzz.sh [SECONDS]
+# Builds the fuzzers in tests/fuzz with clang's libFuzzer and the address and undefined-behaviour
+# sanitizers, and runs each on its corpus for an equal share of SECONDS (60; 300 is the usual long form).
+# What one finds stays in build/fuzz as crash-*; inputs that reach new code, in build/fuzz/NAME.
+set -eu
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ $# -gt 1 ] || [[ ${1-} == -* ]]; then
+    sed -n '2,5s/^# //p' "$root/tests/fuzz.sh"
+    [[ ${1-} == -h || ${1-} == --help ]] && exit 0
+    exit 2
+fi
+. "$root/cmake/setup.sh"
+install_packages clang nlohmann-json3-dev
+
+cd "$root"
+build=build/fuzz
+mkdir -p "$build"
+compiler=clang++
+command -v ccache >/dev/null && compiler="ccache clang++"
+names=()
+for source in tests/fuzz/*.cpp; do
+    name=$(basename "$source" .cpp)
+    names+=("$name")
+    $compiler -std=c++20 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+        -fno-sanitize-recover=undefined -Iinclude -Itests -Iexamples/plan -c "$source" -o "$build/$name.o"
+    clang++ -fsanitize=fuzzer,address,undefined "$build/$name.o" -o "$build/fuzz-$name"
+done
+
+share=$((${1:-60} / ${#names[@]}))
+for name in "${names[@]}"; do
+    mkdir -p "$build/$name"
+    log=$build/$name.log
+    # No input may make it ask for half a gigabyte at once, or take ten seconds.
+    if ! "$build/fuzz-$name" -max_len=256 -max_total_time="$share" -malloc_limit_mb=512 -timeout=10 \
+        -print_final_stats=1 -artifact_prefix="$build/crash-$name-" "$build/$name" \
+        "tests/fuzz/corpus/$name" >"$log" 2>&1; then
+        tail -n 60 "$log" >&2
+        exit 1
+    fi
+    echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions, nothing found"
+done
