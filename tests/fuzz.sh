@@ -17,16 +17,17 @@ install_packages clang nlohmann-json3-dev
 cd "$root"
 build=build/fuzz
 mkdir -p "$build"
-compiler=clang++
-command -v ccache >/dev/null && compiler="ccache clang++"
 names=()
-for source in tests/fuzz/*.cpp; do
-    name=$(basename "$source" .cpp)
-    names+=("$name")
-    $compiler -std=c++20 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
-        -fno-sanitize-recover=undefined -Iinclude -Itests -Iexamples/plan -c "$source" -o "$build/$name.o"
-    clang++ -fsanitize=fuzzer,address,undefined "$build/$name.o" -o "$build/fuzz-$name"
-done
+for source in tests/fuzz/*.cpp; do names+=("$(basename "$source" .cpp)"); done
+build_one() {
+    local with=
+    command -v ccache >/dev/null && with=ccache
+    $with clang++ -std=c++20 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+        -fno-sanitize-recover=undefined -Iinclude -Itests -Iexamples/plan -c "tests/fuzz/$1.cpp" -o "$2/$1.o"
+    clang++ -fsanitize=fuzzer,address,undefined "$2/$1.o" -o "$2/fuzz-$1"
+}
+export -f build_one
+printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I{} bash -ec 'build_one {} '"$build"
 
 share=$((${1:-60} / ${#names[@]}))
 for name in "${names[@]}"; do

@@ -91,7 +91,8 @@ inline std::vector<rows> follow(std::span<const exchange_plan> plans,
                     message.push_back(packed.at(at(s.first + i)));
                     ++taken[at(s.first + i)];
                 }
-                if (message.empty() || !on_the_way.emplace(std::pair(r, at(s.peer)), message).second)
+                const std::pair way(r, at(s.peer));
+                if (message.empty() || !on_the_way.emplace(way, message).second)
                     throw broken{"an empty message or two"};
             }
             for (const int times : taken)

@@ -39,7 +39,8 @@ struct numbers {
 inline std::ostream& operator<<(std::ostream& out, const numbers& n) {
     const auto list = [&](const std::vector<std::uint8_t>& values) {
         out << '{';
-        for (std::size_t i = 0; i < values.size(); ++i) out << (i > 0 ? ", " : "") << int{values[i]};
+        for (std::size_t i = 0; i < values.size(); ++i)
+            out << (i > 0 ? ", " : "") << int{values[i]};
         out << '}';
     };
     out << "nodes ";
@@ -193,10 +194,11 @@ struct any_strategy {
 inline std::vector<locmoe::exchange_plan> put_in_order(std::vector<locmoe::exchange_plan> plans,
                                                        const job& j) {
     if (j.of.order == 0) return plans;
+    const locmoe::topology& nodes = j.drawn.nodes;
     for (locmoe::exchange_plan& plan : plans)
-        plan = locmoe::ordered(plan, j.drawn.nodes,
-                               locmoe::rotated_order(j.drawn.nodes, j.drawn.nodes.node_of(plan.rank),
-                                                     j.of.order - 1u));
+        plan = locmoe::ordered(
+            plan, nodes,
+            locmoe::rotated_order(nodes, nodes.node_of(plan.rank), j.of.order - 1u));
     return plans;
 }
 

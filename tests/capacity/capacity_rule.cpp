@@ -83,6 +83,10 @@ TEST_CASE("a rule that makes no sense is refused") {
     CHECK_THROWS_AS(capacity_rule::flaxformer(std::numeric_limits<double>::infinity()),
                     locmoe::argument_error);
     CHECK_THROWS_AS(capacity_rule::tutel(1, 0), locmoe::argument_error);
+    const std::int64_t half = std::int64_t{1} << 62;
+    CHECK_THROWS_AS(capacity_rule::tutel(0, half + 1).slots(demand, half + 2),
+                    locmoe::argument_error);
+    CHECK_THROWS_AS(capacity_rule::tutel(0).slots(demand, -1), locmoe::argument_error);
     CHECK_THROWS_AS(capacity_rule::fixed(-1), locmoe::argument_error);
     CHECK_THROWS_AS(capacity_rule::megatron(1).slots({100, 1, 0}), locmoe::argument_error);
     CHECK_THROWS_AS(capacity_rule::megatron(1e300).slots(demand), locmoe::argument_error);

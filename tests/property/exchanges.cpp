@@ -14,7 +14,7 @@ namespace {
 
 template <class E>
 void carries_every_row(small_job::numbers n) {
-    if (n.strategy % small_job::strategy_count == 9) n.strategy = 1;  // groups have laws of their own
+    if (n.strategy % small_job::strategy_count == 9) n.strategy = 1;  // groups have other laws
     const auto j = small_job::make(n);
     try {
         run_in_process(j.drawn.nodes.rank_count(), [&](in_process_backend& backend) {

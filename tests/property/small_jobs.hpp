@@ -19,8 +19,8 @@ struct Arbitrary<small_job::numbers> {
     static Gen<small_job::numbers> arbitrary() {
         using bytes = std::vector<std::uint8_t>;
         const auto up_to = [](int highest) {  // as likely in the first case as in the last
-            return gen::resize(kNominalSize,
-                               gen::inRange<std::uint8_t>(0, static_cast<std::uint8_t>(highest + 1)));
+            const auto end = static_cast<std::uint8_t>(highest + 1);
+            return gen::resize(kNominalSize, gen::inRange<std::uint8_t>(0, end));
         };
         const auto list = [&](double length, int highest) {
             return gen::scale(length, gen::container<bytes>(up_to(highest)));

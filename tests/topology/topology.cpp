@@ -99,6 +99,7 @@ TEST_CASE("a topology refuses no ranks, wrong node ids and empty nodes") {
           "locmoe: topology: node 1: expected at least one rank, got none");
     CHECK_THROWS_AS(topology::uniform(0, 4), locmoe::argument_error);
     CHECK_THROWS_AS(topology::uniform(4, 0), locmoe::argument_error);
+    CHECK_THROWS_AS(topology::uniform(~std::size_t{0}, 0), locmoe::argument_error);
     CHECK_THROWS_AS(topology::uniform(std::size_t{1} << 33, std::size_t{1} << 31),
                     locmoe::argument_error);
     CHECK_THROWS_AS(topology::single_node(std::size_t{1} << 31), locmoe::argument_error);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "locmoe/capacity/capacity_factor.hpp"
@@ -69,7 +70,7 @@ class capacity_rule {
 
     /// Slots of one expert. `largest_load` is the most pairs that any expert was chosen by, over
     /// all ranks that share the result; only Tutel's rule with a factor of 0 or less asks. Throws
-    /// argument_error where it is missing then, n is 0, or the slots do not fit std::int64_t.
+    /// argument_error where it is missing or negative then, n is 0, or the slots do not fit std::int64_t.
     std::int64_t slots(const capacity_demand& demand,
                        std::optional<std::int64_t> largest_load = std::nullopt) const {
         using detail::concat;
@@ -89,13 +90,18 @@ class capacity_rule {
                 if (factor_ > 0) {
                     c = by_factor(factor_);
                 } else {
-                    if (!largest_load)
+                    if (!largest_load || *largest_load < 0)
                         detail::throw_argument("capacity_rule", "largest_load",
-                                               "a count, for Tutel's factor of 0 or less", "none");
+                                               "a count, for Tutel's factor of 0 or less",
+                                               largest_load ? concat(*largest_load) : "none");
                     c = *largest_load;
                     if (factor_ < 0 && by_factor(-factor_) < c) c = by_factor(-factor_);
                 }
-                return c % count_ == 0 ? c : c + count_ - c % count_;
+                const std::int64_t more = c % count_ == 0 ? 0 : count_ - c % count_;
+                if (more > std::numeric_limits<std::int64_t>::max() - c)
+                    detail::throw_argument("capacity_rule", "alignment",
+                                           "slots that fit std::int64_t", concat(count_));
+                return c + more;
             }
             case kind::deepspeed: {
                 const float share = static_cast<float>(tokens / experts);

@@ -33,10 +33,9 @@ class topology {
         if (nodes > 0 && ranks_per_node > most_ids / nodes)
             detail::throw_argument("topology", "ranks", detail::concat("at most ", most_ids),
                                    detail::concat(nodes, " times ", ranks_per_node));
-        std::vector<node_id> node_of_rank;
-        node_of_rank.reserve(nodes * ranks_per_node);
-        for (std::size_t node = 0; node < nodes; ++node)
-            node_of_rank.insert(node_of_rank.end(), ranks_per_node, static_cast<node_id>(node));
+        std::vector<node_id> node_of_rank(nodes * ranks_per_node);
+        for (std::size_t r = 0; r < node_of_rank.size(); ++r)
+            node_of_rank[r] = static_cast<node_id>(r / ranks_per_node);
         return from_node_of_rank(std::move(node_of_rank));
     }
 
