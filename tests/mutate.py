@@ -82,7 +82,7 @@ WAYS = [
     # what validate asks for
     ("plan/detail/check_flow", "e", "s.first != begin", "false", "plan/validate"),
     ("plan/detail/check_flow", "e", "step.needs > p", "false", "plan/validate"),
-    ("plan/detail/check_flow", "e", "s.rows > end - begin", "begin + s.rows > end", "plan/validate"),
+    ("plan/detail/check_flow", "e", "s.rows <= 0", "s.rows < 0", "plan/validate"),
     ("plan/detail/check_flow", "e", "r >= available", "r > available", "plan/validate"),
     ("plan/detail/check_flow", "e", "copies && !gathers", "false", "plan/validate"),
     ("plan/validate", "e", "out.tier != in.tier", "false", "plan/validate"),

@@ -240,3 +240,31 @@ TEST_CASE("a transfer dropped before its end leaves nobody reading its memory",
     });
     CHECK(contains(errors[1], "rank 0 left: changed its mind"));
 }
+
+TEST_CASE("of two transfers under way each gets its own blocks, in whatever order they are waited for",
+          "[exec][in_process]") {
+    const auto errors = errors_by_rank(2, [](in_process_backend& backend) {
+        std::vector<std::byte> first(8, std::byte{1});
+        std::vector<std::byte> second(8, std::byte{2});
+        if (backend.rank() == 0) {
+            const send_block a{1, first.data(), 8};
+            const send_block b{1, second.data(), 8};
+            auto one = backend.start({&a, 1}, {});
+            auto two = backend.start({&b, 1}, {});
+            backend.wait(one);
+            backend.wait(two);
+            return;
+        }
+        std::vector<std::byte> in_one(8);
+        std::vector<std::byte> in_two(8);
+        const receive_block a{0, in_one.data(), 8};
+        const receive_block b{0, in_two.data(), 8};
+        auto one = backend.start({}, {&a, 1});
+        auto two = backend.start({}, {&b, 1});
+        backend.wait(two);
+        backend.wait(one);
+        if (in_one != first || in_two != second) throw std::runtime_error("blocks mixed up");
+    });
+    CHECK(errors[0].empty());
+    CHECK(errors[1].empty());
+}

@@ -31,7 +31,7 @@ std::size_t size_of(fuzz::bytes& from) {
 std::int64_t count_of(fuzz::bytes& from) {
     const std::uint64_t word = from.word();
     return word % 2 != 0 ? static_cast<std::int64_t>(word / 2 % 9)
-                         : static_cast<std::int64_t>(word);
+                         : static_cast<std::int64_t>(word | std::uint64_t{1} << 62);
 }
 
 std::vector<std::int64_t> counts_of(fuzz::bytes& from) {
@@ -46,6 +46,7 @@ routing routing_of(fuzz::bytes& from) {
     decided.choice_count = size_of(from);
     decided.expert_count = from.below(9);
     decided.chosen.resize(from.below(13));
+    if (decided.choice_count == 0) decided.token_count %= 5;  // tokens that no list bears out
     if (from.below(2) == 0) {
         decided.token_count %= 5;
         decided.choice_count %= 4;

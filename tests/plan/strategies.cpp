@@ -161,6 +161,23 @@ TEST_CASE("node_aggregated in chunks sends the same rows, and sums to the same b
     }
 }
 
+TEST_CASE("node_aggregated cuts its tokens into chunks of one size, the last one shorter", "[plan]") {
+    const auto nodes = topology::uniform(2, 1);
+    const auto placement = expert_placement::blocked(2, 2);
+    routing decided;
+    decided.token_count = 10;
+    decided.choice_count = 1;
+    decided.expert_count = 2;
+    decided.chosen.assign(10, 1);
+    decided.weights.assign(10, 1.0f);
+    const std::vector<assignment> assigned(2, assign(decided));
+    const auto plans = plan_all(node_aggregated{.chunks = 4}, nodes, placement, assigned);
+    std::vector<row_index> rows;
+    for (const phase& p : plans[0].dispatch.phases)
+        for (const segment& s : p.sends) rows.push_back(s.rows);
+    CHECK(rows == std::vector<row_index>{3, 3, 3, 1});
+}
+
 TEST_CASE("node_aggregated refuses no chunks and other ranks chunks of another number", "[plan]") {
     const auto job = random_cases::job_on(4, 7);
     CHECK_THROWS_AS(plan_all(node_aggregated{.chunks = 0}, job.nodes, job.placement, job.assigned),

@@ -11,6 +11,7 @@
 #include "locmoe/plan/message_order.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/transpose.hpp"
 #include "random_cases.hpp"
 
 using namespace locmoe;
@@ -77,6 +78,20 @@ TEST_CASE("validate accepts sound plans and refuses each broken one", "[plan]") 
         {"a message to itself", [](auto& p) { p[0].dispatch.phases[1].sends[0].peer = 0; }},
         {"a message to nobody", [](auto& p) { p[0].dispatch.phases[1].sends[0].peer = 4; }},
         {"an empty message", [](auto& p) { p[0].dispatch.phases[0].sends[0].rows = 0; }},
+        {"a pair's row at another pair's place",
+         [](auto& p) {
+             auto& from = p[1].pair_dispatch.deliver.from;
+             std::swap(from.front(), from.back());
+             p[1].pair_combine = transpose(p[1].pair_dispatch);
+         }},
+        {"a message more than there are receives",
+         [](auto& p) {
+             phase& step = p[0].dispatch.phases[0];
+             step.sends.push_back({3, link_tier::inter_node,
+                                   static_cast<row_index>(step.pack.rows()), 1});
+             step.pack.from.push_back(0);
+             step.send_order.clear();
+         }},
         {"a receive that nobody sends",
          [](auto& p) {
              p[0].dispatch.phases[2].receives.push_back(
@@ -159,6 +174,39 @@ TEST_CASE("validate asks for no more memory than the plan has, whatever numbers 
     plan.expert_first = {0};
     plan.choice_count = std::size_t{1} << 62;
     CHECK_NOTHROW(validate(plan));
+}
+
+TEST_CASE("one rank's plan alone shows what would read or write outside its buffers", "[plan]") {
+    const exchange_plan sound = busy_plans()[1];
+    using breaker = std::pair<const char*, std::function<void(flow&)>>;
+    const breaker breakers[] = {
+        {"a row just behind the last one",
+         [](flow& f) { f.deliver.from[0] = f.source_rows + f.staging_rows; }},
+        {"a row just behind those that have come in",
+         [](flow& f) { f.phases[0].pack.from[0] = f.source_rows; }},
+        {"a message that begins a row late", [](flow& f) { ++f.phases[1].sends.back().first; }},
+        {"a receive that begins a row late", [](flow& f) { ++f.phases[1].receives.back().first; }},
+        {"two receives in one place",
+         [](flow& f) { f.phases[1].receives[0].first = f.phases[0].receives[0].first; }},
+        {"a receive a row too long", [](flow& f) { ++f.phases[2].receives.back().rows; }},
+        {"a message a row too long", [](flow& f) { ++f.phases[1].sends.back().rows; }},
+        {"a message of no rows",
+         [](flow& f) {
+             phase& step = f.phases[0];
+             step.send_order.clear();
+             step.sends.push_back({3, link_tier::inter_node,
+                                   static_cast<row_index>(step.pack.rows()), 0});
+         }},
+        {"staging that nothing fills", [](flow& f) { ++f.staging_rows; }},
+    };
+    for (const auto which : {&exchange_plan::dispatch, &exchange_plan::combine,
+                             &exchange_plan::pair_dispatch, &exchange_plan::pair_combine})
+        for (const auto& [what, do_break] : breakers) {
+            exchange_plan broken = sound;
+            do_break(broken.*which);
+            INFO(what);
+            CHECK_THROWS_AS(validate(broken), plan_error);
+        }
 }
 
 TEST_CASE("a plan's error says the rank, the flow and what is wrong", "[plan]") {
