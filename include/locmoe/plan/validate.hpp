@@ -107,7 +107,7 @@ inline void validate(const exchange_plan& plan) {
     if (plan.pair_slots.size() != plan.pair_experts.size())
         detail::refuse(plan, "head", "pair_slots and pair_experts differ in length");
     constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max());
-    if (plan.token_count > most || plan.choice_count > most ||
+    if (plan.token_count > most ||
         (plan.choice_count > 0 && plan.token_count > most / plan.choice_count))
         detail::refuse(plan, "head", concat(plan.token_count, " tokens of ", plan.choice_count,
                                             " choices"));
