@@ -1,8 +1,10 @@
 // The laws of every plan, over random jobs that shrink to the least one that breaks a law.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "property/small_jobs.hpp"
