@@ -1,15 +1,19 @@
 #include "locmoe/routing/scored_router.hpp"
 
+#include <cmath>
 #include <vector>
 
 #include "locmoe/routing/balanced_router.hpp"
 #include "locmoe/routing/base_router.hpp"
 #include "locmoe/routing/bias_balanced_router.hpp"
+#include "locmoe/routing/dense_gate.hpp"
 #include "locmoe/routing/dense_router.hpp"
 #include "locmoe/routing/domain_locmoe_router.hpp"
 #include "locmoe/routing/expert_choice_router.hpp"
 #include "locmoe/routing/group_limited_router.hpp"
+#include "locmoe/routing/grap_gate.hpp"
 #include "locmoe/routing/gshard_router.hpp"
+#include "locmoe/routing/jittered_gate.hpp"
 #include "locmoe/routing/logits_gate.hpp"
 #include "locmoe/routing/noisy_top_k_router.hpp"
 #include "locmoe/routing/random_router.hpp"
@@ -50,6 +54,43 @@ struct token_after_token : weighting {
             decided.chosen.push_back(expert_id(t % table.cols));
     }
 };
+
+// A gate that gives its logits for the whole batch alone.
+template <class Gate>
+struct whole {
+    using real = typename Gate::real;
+    Gate gate;
+    std::size_t expert_count() const { return gate.expert_count(); }
+    template <class E>
+    void forward(matrix_view<const E> tokens, matrix_view<real> logits) const {
+        gate.forward(tokens, logits);
+    }
+    template <class E>
+    void backward(matrix_view<const E>, matrix_view<const real>, matrix_view<real>,
+                  matrix_view<real>) const {}
+};
+
+template <class Gate>
+void check_blocks(const Gate& tried, std::size_t T, std::size_t d) {
+    const job here(tried.expert_count());
+    std::vector<float> x;
+    for (const double v : numbers(T * d, T)) x.push_back(float(std::floor(8 * v)) / 8);
+    const matrix_view<const float> tokens(x.data(), T, d);
+    for (const std::size_t k : {1u, 2u, 5u}) {
+        const top_k_router blocks(tried, {.k = k});
+        const auto a = blocks.route(tokens, here.where());
+        const auto b = top_k_router(whole<Gate>{tried}, {.k = k}).route(tokens, here.where());
+        INFO("T " << T << ", n " << tried.expert_count() << ", d " << d << ", k " << k);
+        CHECK(a.chosen == b.chosen);
+        CHECK(a.weights == b.weights);
+        CHECK(a.probabilities == b.probabilities);
+        routing c = a;
+        blocks.choose_into(tokens, here.where(), c);
+        CHECK(c.chosen == a.chosen);
+        CHECK(c.weights == a.weights);
+        CHECK(c.probabilities.empty());
+    }
+}
 
 struct without_input : weighting {
     std::size_t choice_count() const { return 1; }
@@ -145,4 +186,21 @@ TEST_CASE("a router refuses gradients and routings of another shape") {
     bad.chosen[3] = 4;
     CHECK_THROWS_WITH(backward(bad, 2),
                       "locmoe: backward: expert of token 1 on rank 1: expected 0 to 3, got 4");
+}
+
+TEST_CASE("a batch in blocks is routed as it is at once, to the bit") {
+    for (const std::size_t T : {0u, 1u, 8u, 47u, 520u})
+        for (const std::size_t n : {6u, 16u, 64u}) {
+            check_blocks(grap_gate<float>(n), T, 128);
+            check_blocks(grap_gate<float>(n), T, 70);
+            std::vector<float> w;
+            for (const double v : numbers(n * 128, n)) w.push_back(float(v));
+            const dense_gate<float> dense(matrix_view<const float>(w.data(), n, 128));
+            check_blocks(dense, T, 128);
+            for (const double epsilon : {0.0, 0.1}) {
+                const job here(n);
+                const route_context where = here.where();
+                check_blocks(jittered_gate(dense, {.epsilon = epsilon}).at(where), T, 128);
+            }
+        }
 }

@@ -58,10 +58,34 @@ class dense_gate {
     void forward(matrix_view<const E> tokens, matrix_view<Real> logits) const {
         if (tokens.rows != 0) check_columns(tokens.cols);
         detail::check_shape("dense_gate", "logits", logits, tokens.rows, weights_.rows);
-        detail::dense_product(tokens, weights_, logits);
-        if (!options_.relu) return;
-        for (std::size_t t = 0; t < tokens.rows; ++t)
-            for (Real& z : logits.row(t)) z = activate(z);
+        if (tokens.rows != 0) in_blocks(tokens).forward(0, logits);
+    }
+
+    /// `forward` for a few tokens at a time: the weights are packed once.
+    template <element E>
+    class blocks {
+      public:
+        blocks(const dense_gate& gate, matrix_view<const E> tokens)
+            : relu_(gate.options_.relu), product_(tokens, gate.weights_) {}
+
+        std::size_t rows_at_once() const { return product_.rows_at_once(); }
+
+        void forward(std::size_t first, matrix_view<Real> logits) const {
+            product_.forward(first, logits);
+            if (!relu_) return;
+            // NaN stays NaN, so that whoever checks the logits still sees it.
+            for (std::size_t t = 0; t < logits.rows; ++t)
+                for (Real& z : logits.row(t)) z = z < Real(0) ? Real(0) : z;
+        }
+
+      private:
+        bool relu_;
+        detail::dense_product_blocks<Real, E> product_;
+    };
+
+    template <element E>
+    blocks<E> in_blocks(matrix_view<const E> tokens) const {
+        return blocks<E>(*this, tokens);
     }
 
     /// Adds to `grad_tokens` `[T, d]` and `grad_weights` `[n, d]`. The ReLU passes a gradient where
@@ -90,9 +114,6 @@ class dense_gate {
     }
 
   private:
-    // NaN stays NaN, so that whoever checks the logits still sees it.
-    Real activate(Real z) const { return options_.relu && z < Real(0) ? Real(0) : z; }
-
     // A token's row in Real: the row itself, or a copy widened once for all n products.
     template <element E>
     static const Real* real_row(matrix_view<const E> tokens, std::size_t t,

@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <vector>
 
+#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/grap_segment.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
+#include "locmoe/routing/detail/segment_means.hpp"
 
 namespace locmoe::inline v0 {
 
@@ -48,14 +50,53 @@ class grap_gate {
     void forward(matrix_view<const E> tokens, matrix_view<Real> logits) const {
         if (tokens.rows != 0) check_columns(tokens.cols);
         detail::check_shape("grap_gate", "logits", logits, tokens.rows, experts_);
-        for (std::size_t t = 0; t < tokens.rows; ++t) {
-            const E* x = tokens.row(t).data();
-            for (std::size_t i = 0; i < experts_; ++i) {
-                const detail::grap_segment segment(i, experts_, tokens.cols);
-                logits(t, i) = detail::row_sum<Real>(x + segment.first, segment.length) /
-                               static_cast<Real>(segment.length);
+        in_blocks(tokens).forward(0, logits);
+    }
+
+    /// `forward` for a few tokens at a time.
+    template <element E>
+    class blocks {
+      public:
+        blocks(const grap_gate& gate, matrix_view<const E> tokens)
+            : experts_(gate.experts_), tokens_(tokens) {}
+
+        std::size_t rows_at_once() const { return block_rows; }
+
+        void forward(std::size_t first, matrix_view<Real> logits) const {
+            const std::size_t d = tokens_.cols, longer = d % experts_, length = d / experts_;
+            const std::size_t rest = longer * (length + 1);
+            for (std::size_t t = first; t < first + logits.rows; ++t) {
+                const E* x = tokens_.row(t).data();
+                const E* next = t + 1 < tokens_.rows ? tokens_.row(t + 1).data() : x;
+                Real* means = logits.row(t - first).data();
+                detail::segment_means(x, length + 1, longer, means, next);
+                detail::segment_means(x + rest, length, experts_ - longer, means + longer,
+                                      next + rest);
             }
         }
+
+        /// What limits this gate is reading the tokens: whoever makes something of a block's logits
+        /// may fetch the beginning of the next block meanwhile.
+        detail::rows_to_fetch left_to_fetch(std::size_t first) const {
+            const std::size_t next = first + block_rows;
+            if (next + block_rows > tokens_.rows || tokens_.row_stride != tokens_.cols) return {};
+            // A softmax and a choice take as long for an expert as these sums for ten columns.
+            const std::size_t choice = 10 * experts_, d = tokens_.cols;
+            const std::size_t bytes = d * sizeof(E) * choice / (choice + d);
+            return {reinterpret_cast<const std::byte*>(tokens_.row(next).data()), block_rows,
+                    bytes, bytes};
+        }
+
+      private:
+        static constexpr std::size_t block_rows = 8;
+
+        std::size_t experts_;
+        matrix_view<const E> tokens_;
+    };
+
+    template <element E>
+    blocks<E> in_blocks(matrix_view<const E> tokens) const {
+        return blocks<E>(*this, tokens);
     }
 
     /// Adds to `grad_tokens` `[T, d]`; `grad_gate` is empty.

@@ -82,6 +82,37 @@ class jittered_gate {
             }
         }
 
+        /// `forward` for a few tokens at a time; for all where there is noise.
+        template <element E>
+        class blocks {
+          public:
+            blocks(const drawn& gate, matrix_view<const E> tokens)
+                : gate_(gate), tokens_(tokens), quiet_(gate.gate_.in_blocks(tokens)) {}
+
+            std::size_t rows_at_once() const {
+                return gate_.quiet() ? quiet_.rows_at_once() : tokens_.rows;
+            }
+            void forward(std::size_t first, matrix_view<real> logits) const {
+                if (gate_.quiet())
+                    quiet_.forward(first, logits);
+                else
+                    gate_.forward(tokens_, logits);
+            }
+
+          private:
+            const drawn& gate_;
+            matrix_view<const E> tokens_;
+            decltype(std::declval<const Gate&>().in_blocks(std::declval<matrix_view<const E>>()))
+                quiet_;
+        };
+
+        template <element E>
+        auto in_blocks(matrix_view<const E> tokens) const
+            requires requires(const Gate& g) { g.in_blocks(tokens); }
+        {
+            return blocks<E>(*this, tokens);
+        }
+
       private:
         bool quiet() const { return options_.epsilon == 0 || !where_.training; }
 

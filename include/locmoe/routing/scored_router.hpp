@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "locmoe/core/detail/fetch_line.hpp"
+#include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/auxiliary_loss.hpp"
@@ -118,14 +120,54 @@ class scored_router {
                     basic_routing<real>& decided) const {
         const auto view = view_of(tokens);
         const std::size_t n = expert_count();
-        detail::check_context("route", n, where);
-        check_tokens(view, where);
-        decided.token_count = view.rows;
-        decided.expert_count = n;
+        begin(view, where, decided);
         decided.probabilities.resize(view.rows * n);
         const matrix_view<real> table(decided.probabilities.data(), view.rows, n);
-        part_at(gate_, where).forward(view, table);
-        decide(part_at(choice_, where), table, where, decided);
+        const auto& gate = part_at(gate_, where);
+        const auto& rule = part_at(choice_, where);
+        if constexpr (in_blocks<decltype(gate), decltype(rule), decltype(view)>) {
+            size_choices(rule.choice_count(), decided);
+            const auto blocks = gate.in_blocks(view);
+            for (std::size_t t = 0; t < view.rows; t += blocks.rows_at_once()) {
+                const matrix_view<real> block = rows_of(table, t, blocks.rows_at_once());
+                blocks.forward(t, block);
+                decide(rule, block, t, where, decided, left_to_fetch(blocks, t));
+            }
+        } else {
+            gate.forward(view, table);
+            if constexpr (row_choice<std::remove_cvref_t<decltype(rule)>, real>) {
+                size_choices(rule.choice_count(), decided);
+                decide(rule, table, 0, where, decided);
+            } else {
+                decide_batch(rule, table, where, decided);
+            }
+        }
+    }
+
+    /// The same choices and weights without `probabilities`, for inference, where no loss asks for
+    /// them: scores are kept for a few tokens at a time, if gate and choice work in blocks.
+    template <class Tensor>
+    void choose_into(const Tensor& tokens, const route_context& where,
+                     basic_routing<real>& decided) const {
+        const auto view = view_of(tokens);
+        const auto& gate = part_at(gate_, where);
+        const auto& rule = part_at(choice_, where);
+        if constexpr (in_blocks<decltype(gate), decltype(rule), decltype(view)>) {
+            begin(view, where, decided);
+            size_choices(rule.choice_count(), decided);
+            const auto blocks = gate.in_blocks(view);
+            const std::size_t n = expert_count(), most = blocks.rows_at_once();
+            const auto scores = detail::reused<real, scored_router>(most * n);
+            for (std::size_t t = 0; t < view.rows; t += most) {
+                const std::size_t rows = most < view.rows - t ? most : view.rows - t;
+                const matrix_view<real> block(scores.data(), rows, n);
+                blocks.forward(t, block);
+                decide(rule, block, t, where, decided, left_to_fetch(blocks, t));
+            }
+        } else {
+            route_into(tokens, where, decided);
+        }
+        decided.probabilities.clear();
     }
 
     /// `load` `[n]`: `count_choices`, of this rank or summed over all.
@@ -193,34 +235,85 @@ class scored_router {
             if (view.rows != 0) gate_.check_columns(view.cols, where.rank);
     }
 
-    template <row_choice<real> Rule>
-    void decide(const Rule& rule, matrix_view<real> table, const route_context& where,
-                basic_routing<real>& decided) const {
-        const std::size_t k = rule.choice_count();
+    // A gate that gives the logits of a few tokens at a time, `in_blocks(tokens).forward(first,
+    // logits)`, and a choice that looks at one token: scores are then made and looked at while they
+    // are in a cache.
+    template <class GatePart, class Rule, class View>
+    static constexpr bool in_blocks = row_choice<std::remove_cvref_t<Rule>, real> &&
+        requires(const GatePart& gate, const View& view) { gate.in_blocks(view); };
+
+    static matrix_view<real> rows_of(matrix_view<real> table, std::size_t first,
+                                     std::size_t most) {
+        const std::size_t left = table.rows - first;
+        return {table.row(first).data(), most < left ? most : left, table.cols, table.row_stride};
+    }
+
+    template <class Blocks>
+    static detail::rows_to_fetch left_to_fetch(const Blocks& blocks, std::size_t first) {
+        if constexpr (requires { blocks.left_to_fetch(first); })
+            return blocks.left_to_fetch(first);
+        else
+            return {};
+    }
+
+    template <class View>
+    void begin(const View& view, const route_context& where, basic_routing<real>& decided) const {
+        detail::check_context("route", expert_count(), where);
+        check_tokens(view, where);
+        decided.token_count = view.rows;
+        decided.expert_count = expert_count();
+    }
+
+    static void size_choices(std::size_t k, basic_routing<real>& decided) {
         decided.choice_count = k;
-        decided.chosen.resize(table.rows * k);
-        decided.weights.resize(table.rows * k);
-        std::vector<real> scratch(3 * table.cols + 16);
-        std::vector<expert_id> experts(table.cols);
-        for (std::size_t t = 0; t < table.rows; ++t) {
-            const std::span<real> row = table.row(t);
-            const std::span<expert_id> chosen(decided.chosen.data() + t * k, k);
-            const token_place<real> place{where, t, scratch, experts};
-            detail::check_logits<real>(row, t, where.rank);
-            if constexpr (requires { rule.restrict_to(row, place); }) rule.restrict_to(row, place);
-            if constexpr (Rule::input == choice_input::logits)
-                rule.choose(std::span<const real>(row), place, chosen);
-            score_.forward(row);
-            if constexpr (Rule::input == choice_input::scores)
-                rule.choose(std::span<const real>(row), place, chosen);
-            rule.weigh(std::span<const real>(row), std::span<const expert_id>(chosen),
-                       std::span<real>(decided.weights.data() + t * k, k));
+        decided.chosen.resize(decided.token_count * k);
+        decided.weights.resize(decided.token_count * k);
+    }
+
+    // For the tokens from `first` on, whose logits `table` holds.
+    template <class Rule>
+    void decide(const Rule& rule, matrix_view<real> table, std::size_t first,
+                const route_context& where, basic_routing<real>& decided,
+                const detail::rows_to_fetch& ahead = {}) const {
+        const std::size_t k = decided.choice_count, n = table.cols;
+        expert_id* const chosen = decided.chosen.data() + first * k;
+        real* const weights = decided.weights.data() + first * k;
+        for (std::size_t t = 0; t < table.rows;) {
+            std::size_t end = t;
+            if constexpr (requires { rule.choose_rows(score_, table, std::span(chosen, k), ahead); }) {
+                constexpr std::size_t rest = static_cast<std::size_t>(-1);
+                end += rule.choose_rows(score_, rows_of(table, t, rest),
+                                        {chosen + t * k, (table.rows - t) * k}, ahead);
+            }
+            const auto weigh = [&](std::size_t token) {
+                rule.weigh(std::span<const real>(table.row(token)),
+                           std::span<const expert_id>(chosen + token * k, k),
+                           std::span<real>(weights + token * k, k));
+            };
+            for (; t < end; ++t) weigh(t);
+            constexpr std::size_t single = 8;  // before several at a time are tried again
+            for (end = t + single; t < end && t < table.rows; ++t) {
+                const auto scratch = detail::reused<real, scored_router*>(3 * n + 16);
+                const auto experts = detail::reused<expert_id, scored_router*>(n);
+                const std::span<real> row = table.row(t);
+                const std::span<expert_id> slots(chosen + t * k, k);
+                const token_place<real> place{where, first + t, scratch, experts};
+                detail::check_logits<real>(row, first + t, where.rank);
+                if constexpr (requires { rule.restrict_to(row, place); })
+                    rule.restrict_to(row, place);
+                if constexpr (Rule::input == choice_input::logits)
+                    rule.choose(std::span<const real>(row), place, slots);
+                score_.forward(row);
+                if constexpr (Rule::input == choice_input::scores)
+                    rule.choose(std::span<const real>(row), place, slots);
+                weigh(t);
+            }
         }
     }
 
     template <batch_choice<real> Rule>
-    void decide(const Rule& rule, matrix_view<real> table, const route_context& where,
-                basic_routing<real>& decided) const {
+    void decide_batch(const Rule& rule, matrix_view<real> table, const route_context& where,
+                      basic_routing<real>& decided) const {
         for (std::size_t t = 0; t < table.rows; ++t)
             detail::check_logits<real>(table.row(t), t, where.rank);
         if constexpr (Rule::input == choice_input::logits)

@@ -3,7 +3,11 @@
 #include <cstddef>
 #include <span>
 
+#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/ids.hpp"
+#include "locmoe/core/matrix_view.hpp"
+#include "locmoe/routing/detail/softmax_top_k.hpp"
+#include "locmoe/routing/score_function.hpp"
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
@@ -27,6 +31,15 @@ class top_k_choice : public weighting {
             chosen[0] = top_1(logits);
         else
             top_k(logits, chosen);
+    }
+
+    /// `choose` and the score on the first of some rows of finite logits `[B, n]`: on as many as
+    /// can be done several at a time, whose number it returns. Meanwhile `ahead` is fetched.
+    std::size_t choose_rows(const softmax_score&, matrix_view<float> rows,
+                            std::span<expert_id> chosen,
+                            const detail::rows_to_fetch& ahead) const {
+        return detail::softmax_top_k(rows.data, rows.row_stride, rows.rows, rows.cols, k_,
+                                     chosen.data(), ahead);
     }
 
   private:

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "locmoe/core/detail/fetch_line.hpp"
+
 namespace locmoe::inline v0::detail {
 
 // A plain store reads the line that it is to overwrite, and drives from the cache what is still
@@ -18,16 +20,8 @@ inline constexpr std::size_t streamed_bytes = std::size_t{16} << 20;
 /// Shorter rows are mostly their ends, which are not whole cache lines.
 inline constexpr std::size_t streamed_row_bytes = 512;
 
-inline constexpr std::size_t cache_line = 64;
-
 inline std::size_t to_next_line(const std::byte* p) {
     return (cache_line - reinterpret_cast<std::uintptr_t>(p) % cache_line) % cache_line;
-}
-
-inline void fetch_line([[maybe_unused]] const std::byte* p) {
-#ifdef __GNUC__
-    __builtin_prefetch(p);
-#endif
 }
 
 #if defined(__GNUC__) && defined(__x86_64__)

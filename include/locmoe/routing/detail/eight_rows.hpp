@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "locmoe/core/detail/lanes.hpp"
+#include "locmoe/routing/detail/widest.hpp"
+
+namespace locmoe::inline v0::detail {
+
+// Eight rows side by side, a row a lane: what goes across a row (its sum, its largest) then takes no
+// operation across a vector, and keeps its order. For processors with AVX2; on others the plain loops
+// give the same bits.
+
+#if LOCMOE_HAS_WIDER || (defined(__GNUC__) && defined(__AVX2__))
+#define LOCMOE_HAS_EIGHT_ROWS 1
+
+inline bool has_eight_rows() {
+    return __builtin_cpu_supports("avx2");
+}
+
+/// `Body(args...)`. Only where `has_eight_rows`.
+template <auto Body, class... Args>
+[[gnu::target("avx2")]] auto in_eight_rows(Args... args) {
+    return Body(args...);
+}
+
+inline constexpr std::size_t row_lanes = 8;
+using float_rows = lanes<float, row_lanes>;
+using int_rows = lanes<std::int32_t, row_lanes>;
+
+/// Four numbers from `first` on, and of the seven rows after it, `stride` apart: columns[c] holds
+/// number c of each row.
+template <class E>
+[[gnu::always_inline]] inline void load_columns(const E* first, std::size_t stride,
+                                                float_rows (&columns)[4]) {
+    float_rows row[4];  // two rows each, four apart
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) {
+        lanes<float, 4> low, high;
+        load_lanes<4>(first + i * stride, low);
+        load_lanes<4>(first + (i + 4) * stride, high);
+        row[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+    }
+    const float_rows low01 = __builtin_shufflevector(row[0], row[1], 0, 8, 1, 9, 4, 12, 5, 13);
+    const float_rows high01 = __builtin_shufflevector(row[0], row[1], 2, 10, 3, 11, 6, 14, 7, 15);
+    const float_rows low23 = __builtin_shufflevector(row[2], row[3], 0, 8, 1, 9, 4, 12, 5, 13);
+    const float_rows high23 = __builtin_shufflevector(row[2], row[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    columns[0] = __builtin_shufflevector(low01, low23, 0, 1, 8, 9, 4, 5, 12, 13);
+    columns[1] = __builtin_shufflevector(low01, low23, 2, 3, 10, 11, 6, 7, 14, 15);
+    columns[2] = __builtin_shufflevector(high01, high23, 0, 1, 8, 9, 4, 5, 12, 13);
+    columns[3] = __builtin_shufflevector(high01, high23, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
+/// sums += the first `count` numbers of eight rows, from left to right; `count` is a multiple of 4.
+template <class E>
+[[gnu::always_inline]] inline void add_columns(const E* first, std::size_t stride,
+                                               std::size_t count, float_rows& sums) {
+    for (std::size_t c = 0; c < count; c += 4) {
+        float_rows columns[4];
+        load_columns(first + c, stride, columns);
+        for (const float_rows& column : columns) sums += column;
+    }
+}
+
+#else
+#define LOCMOE_HAS_EIGHT_ROWS 0
+#endif
+
+}  // namespace locmoe::detail
