@@ -5,6 +5,7 @@
 //   locmoe/capacity/exact*.hpp      what asks for Boost.Math's headers: exact bounds, the report
 //   locmoe/exec/in_process.hpp      one thread a rank, which asks for <thread>
 //   locmoe/exec/simulated*.hpp      the same with a clock, and kernels on it
+//   locmoe/exec/thread_team.hpp     threads for gates and kernels
 //   locmoe/exec/calibrate.hpp       what a cluster costs, measured: asks for <chrono>
 //   locmoe/plan/describe_html.hpp   the report as a page
 //   locmoe/adapt/...                all that names a third party: MPI, xtensor, Eigen, LibTorch...
@@ -32,6 +33,7 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
+#include "locmoe/core/parallel.hpp"
 #include "locmoe/core/token_rows.hpp"
 #include "locmoe/core/version.hpp"
 #include "locmoe/exec/all_reduce.hpp"
@@ -41,6 +43,7 @@
 #include "locmoe/exec/choose_order.hpp"
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/exec/host_kernels.hpp"
+#include "locmoe/exec/parallel_kernels.hpp"
 #include "locmoe/exec/pipeline.hpp"
 #include "locmoe/exec/plan_cache.hpp"
 #include "locmoe/exec/row_kernels.hpp"

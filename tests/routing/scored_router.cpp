@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "locmoe/exec/thread_team.hpp"
 #include "locmoe/routing/balanced_router.hpp"
 #include "locmoe/routing/base_router.hpp"
 #include "locmoe/routing/bias_balanced_router.hpp"
@@ -89,6 +90,14 @@ void check_blocks(const Gate& tried, std::size_t T, std::size_t d) {
         CHECK(c.chosen == a.chosen);
         CHECK(c.weights == a.weights);
         CHECK(c.probabilities.empty());
+        thread_team team(3);
+        routing shared;
+        blocks.route_into(tokens, here.where(), shared, team);
+        CHECK(shared.chosen == a.chosen);
+        CHECK(shared.weights == a.weights);
+        CHECK(shared.probabilities == a.probabilities);
+        blocks.choose_into(tokens, here.where(), shared, team);
+        CHECK(shared.chosen == a.chosen);
     }
 }
 

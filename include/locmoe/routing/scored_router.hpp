@@ -14,6 +14,7 @@
 #include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/matrix_view.hpp"
+#include "locmoe/core/parallel.hpp"
 #include "locmoe/routing/auxiliary_loss.hpp"
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/locality_loss.hpp"
@@ -114,58 +115,46 @@ class scored_router {
     }
 
     /// The same into an earlier batch's routing, whose memory is used again: for large T n, fresh
-    /// pages cost as much as the softmax. Where it throws, `decided` is of no use.
-    template <class Tensor>
+    /// pages cost as much as the softmax. Where it throws, `decided` is of no use. `threads` share
+    /// the tokens where gate and choice look at each by itself.
+    template <class Tensor, parallel Threads = const one_thread>
     void route_into(const Tensor& tokens, const route_context& where,
-                    basic_routing<real>& decided) const {
+                    basic_routing<real>& decided, Threads& threads = only_caller) const {
         const auto view = view_of(tokens);
-        const std::size_t n = expert_count();
         begin(view, where, decided);
-        decided.probabilities.resize(view.rows * n);
-        const matrix_view<real> table(decided.probabilities.data(), view.rows, n);
+        decided.probabilities.resize(view.rows * expert_count());
+        const matrix_view<real> table(decided.probabilities.data(), view.rows, expert_count());
         const auto& gate = part_at(gate_, where);
         const auto& rule = part_at(choice_, where);
         if constexpr (in_blocks<decltype(gate), decltype(rule), decltype(view)>) {
-            size_choices(rule.choice_count(), decided);
-            const auto blocks = gate.in_blocks(view);
-            for (std::size_t t = 0; t < view.rows; t += blocks.rows_at_once()) {
-                const matrix_view<real> block = rows_of(table, t, blocks.rows_at_once());
-                blocks.forward(t, block);
-                decide(rule, block, t, where, decided, left_to_fetch(blocks, t));
-            }
+            route_blocks(gate, rule, view, where, decided, threads,
+                         [&](std::size_t first, std::size_t rows) {
+                             return rows_of(table, first, rows);
+                         });
         } else {
             gate.forward(view, table);
-            if constexpr (row_choice<std::remove_cvref_t<decltype(rule)>, real>) {
-                size_choices(rule.choice_count(), decided);
-                decide(rule, table, 0, where, decided);
-            } else {
-                decide_batch(rule, table, where, decided);
-            }
+            decide_all(rule, table, where, decided, threads);
         }
     }
 
     /// The same choices and weights without `probabilities`, for inference, where no loss asks for
     /// them: scores are kept for a few tokens at a time, if gate and choice work in blocks.
-    template <class Tensor>
+    template <class Tensor, parallel Threads = const one_thread>
     void choose_into(const Tensor& tokens, const route_context& where,
-                     basic_routing<real>& decided) const {
+                     basic_routing<real>& decided, Threads& threads = only_caller) const {
         const auto view = view_of(tokens);
         const auto& gate = part_at(gate_, where);
         const auto& rule = part_at(choice_, where);
         if constexpr (in_blocks<decltype(gate), decltype(rule), decltype(view)>) {
             begin(view, where, decided);
-            size_choices(rule.choice_count(), decided);
-            const auto blocks = gate.in_blocks(view);
-            const std::size_t n = expert_count(), most = blocks.rows_at_once();
-            const auto scores = detail::reused<real, scored_router>(most * n);
-            for (std::size_t t = 0; t < view.rows; t += most) {
-                const std::size_t rows = most < view.rows - t ? most : view.rows - t;
-                const matrix_view<real> block(scores.data(), rows, n);
-                blocks.forward(t, block);
-                decide(rule, block, t, where, decided, left_to_fetch(blocks, t));
-            }
+            const std::size_t n = expert_count();
+            route_blocks(gate, rule, view, where, decided, threads,
+                         [&](std::size_t, std::size_t rows) {
+                             const auto scores = detail::reused<real, scored_router>(rows * n);
+                             return matrix_view<real>(scores.data(), rows, n);
+                         });
         } else {
-            route_into(tokens, where, decided);
+            route_into(tokens, where, decided, threads);
         }
         decided.probabilities.clear();
     }
@@ -221,6 +210,8 @@ class scored_router {
     }
 
   private:
+    static constexpr one_thread only_caller = {};
+
     template <class Part>
     static decltype(auto) part_at(const Part& part, const route_context& where) {
         if constexpr (requires { part.at(where); })
@@ -243,9 +234,41 @@ class scored_router {
         requires(const GatePart& gate, const View& view) { gate.in_blocks(view); };
 
     static matrix_view<real> rows_of(matrix_view<real> table, std::size_t first,
-                                     std::size_t most) {
-        const std::size_t left = table.rows - first;
-        return {table.row(first).data(), most < left ? most : left, table.cols, table.row_stride};
+                                     std::size_t rows) {
+        return {table.row(first).data(), rows, table.cols, table.row_stride};
+    }
+
+    // `table_of(first, rows)`: where the scores of so many tokens go.
+    template <class GatePart, class Rule, class View, class Threads, class TableOf>
+    void route_blocks(const GatePart& gate, const Rule& rule, const View& view,
+                      const route_context& where, basic_routing<real>& decided, Threads& threads,
+                      const TableOf& table_of) const {
+        size_choices(rule.choice_count(), decided);
+        if (view.rows == 0) return;
+        const auto blocks = gate.in_blocks(view);
+        const std::size_t most = blocks.rows_at_once();
+        detail::for_ranges(threads, view.rows, most, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t t = begin; t < end; t += most) {
+                const std::size_t rows = most < end - t ? most : end - t;
+                const matrix_view<real> block = table_of(t, rows);
+                blocks.forward(t, block);
+                decide(rule, block, t, where, decided, left_to_fetch(blocks, t));
+            }
+        });
+    }
+
+    template <class Rule, class Threads>
+    void decide_all(const Rule& rule, matrix_view<real> table, const route_context& where,
+                    basic_routing<real>& decided, [[maybe_unused]] Threads& threads) const {
+        if constexpr (row_choice<Rule, real>) {
+            size_choices(rule.choice_count(), decided);
+            constexpr std::size_t grain = 64;
+            detail::for_ranges(threads, table.rows, grain, [&](std::size_t begin, std::size_t end) {
+                decide(rule, rows_of(table, begin, end - begin), begin, where, decided);
+            });
+        } else {
+            decide_batch(rule, table, where, decided);
+        }
     }
 
     template <class Blocks>
@@ -280,10 +303,12 @@ class scored_router {
         real* const weights = decided.weights.data() + first * k;
         for (std::size_t t = 0; t < table.rows;) {
             std::size_t end = t;
-            if constexpr (requires { rule.choose_rows(score_, table, std::span(chosen, k), ahead); }) {
-                constexpr std::size_t rest = static_cast<std::size_t>(-1);
+            if constexpr (requires {
+                              rule.choose_rows(score_, table, std::span(chosen, k), ahead);
+                          }) {
+                const std::size_t rest = table.rows - t;
                 end += rule.choose_rows(score_, rows_of(table, t, rest),
-                                        {chosen + t * k, (table.rows - t) * k}, ahead);
+                                        {chosen + t * k, rest * k}, ahead);
             }
             const auto weigh = [&](std::size_t token) {
                 rule.weigh(std::span<const real>(table.row(token)),

@@ -8,9 +8,9 @@
 
 namespace locmoe::inline v0::detail {
 
-// Eight rows side by side, a row a lane: what goes across a row (its sum, its largest) then takes no
-// operation across a vector, and keeps its order. For processors with AVX2; on others the plain loops
-// give the same bits.
+// Eight rows side by side, a row a lane: what goes across a row (its sum, its largest) then takes
+// no operation across a vector, and keeps its order. For processors with AVX2; on others the plain
+// loops give the same bits.
 
 #if LOCMOE_HAS_WIDER || (defined(__GNUC__) && defined(__AVX2__))
 #define LOCMOE_HAS_EIGHT_ROWS 1

@@ -77,8 +77,8 @@ template <class E>
 
 #endif
 
-/// means `[count]` of as many contiguous segments of one length; meanwhile the same bytes of `ahead`
-/// are fetched.
+/// means `[count]` of as many contiguous segments of one length; meanwhile the same bytes of
+/// `ahead` are fetched.
 template <class Real, class E>
 void segment_means(const E* x, std::size_t length, std::size_t count, Real* means,
                    [[maybe_unused]] const E* ahead) {

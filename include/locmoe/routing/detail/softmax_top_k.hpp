@@ -271,10 +271,11 @@ inline constexpr bit_places places_of_bits;
 
 #endif
 
-/// `top_k` and `softmax_row` on rows of `n` finite logits, as many of `rows` as can be done at once:
-/// returns their number, a multiple of 8. What stops it is left as it was. Meanwhile `ahead` is
-/// fetched.
-inline std::size_t softmax_top_k([[maybe_unused]] float* first, [[maybe_unused]] std::size_t stride,
+/// `top_k` and `softmax_row` on rows of `n` finite logits, as many of `rows` as can be done at
+/// once: returns their number, a multiple of 8. What stops it is left as it was. Meanwhile `ahead`
+/// is fetched.
+inline std::size_t softmax_top_k([[maybe_unused]] float* first,
+                                 [[maybe_unused]] std::size_t stride,
                                  [[maybe_unused]] std::size_t rows, [[maybe_unused]] std::size_t n,
                                  [[maybe_unused]] std::size_t k, [[maybe_unused]] expert_id* chosen,
                                  [[maybe_unused]] const rows_to_fetch& ahead = {}) {
