@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/drop_ledger.hpp"
@@ -101,9 +102,8 @@ inline std::vector<std::int64_t> limits(const assign_options& options, std::size
 }
 
 template <class Real>
-assignment empty_assignment(const basic_routing<Real>& decided) {
+void empty_assignment(const basic_routing<Real>& decided, assignment& a) {
     const std::size_t pairs = decided.chosen.size();
-    assignment a;
     a.token_count = decided.token_count;
     a.choice_count = decided.choice_count;
     a.expert_count = decided.expert_count;
@@ -111,7 +111,7 @@ assignment empty_assignment(const basic_routing<Real>& decided) {
     a.position.assign(pairs, -1);
     a.kept.assign(decided.expert_count, 0);
     a.dropped.assign(decided.expert_count, 0);
-    return a;
+    a.ledger = {};
 }
 
 /// Tokens that chose an expert and got a slot at none.
@@ -149,13 +149,13 @@ std::size_t expert_index(const basic_routing<Real>& decided, std::size_t i, rank
 /// Goes through the pairs, tokens in order and each token's slots in order, gives each that
 /// `has_room(pair, expert)` the next position at its expert, from `next` `[n]`, and books the rest.
 template <class Real, class HasRoom>
-assignment place_pairs(const basic_routing<Real>& decided, std::vector<std::int64_t>& next,
-                       rank_id rank, const HasRoom& has_room) {
-    assignment a = empty_assignment(decided);
-    const std::vector<std::int64_t> first = next;
+void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> next, rank_id rank,
+                 const HasRoom& has_room, assignment& a) {
+    empty_assignment(decided, a);
     const std::size_t pairs = decided.chosen.size();
     const std::size_t k = decided.choice_count;
     drop_ledger ledger;
+    for (std::size_t e = 0; e < next.size(); ++e) a.kept[e] = -next[e];
     for (std::size_t i = 0; i < pairs; ++i) {
         const expert_id chosen = decided.chosen[i];
         if (chosen == no_expert) {
@@ -171,27 +171,41 @@ assignment place_pairs(const basic_routing<Real>& decided, std::vector<std::int6
         a.expert[i] = chosen;
         a.position[i] = next[e]++;
     }
-    for (std::size_t e = 0; e < first.size(); ++e) a.kept[e] = next[e] - first[e];
+    for (std::size_t e = 0; e < next.size(); ++e) a.kept[e] += next[e];
     if (ledger.dropped() != 0) ledger.lost_tokens = count_lost_tokens(decided, a);
     a.ledger = ledger;
-    return a;
 }
 
 }  // namespace detail
 
 /// Gives every pair the next position at its expert, tokens in order and each token's slots in
-/// order; what comes to stand at or behind the capacity is dropped and counted (the
-/// drop-by-position rule of Switch). One pass over [T, k]. Capacity 0 drops everything.
+/// order, into an earlier batch's assignment, whose memory is used again; what comes to stand at or
+/// behind the capacity is dropped and counted (the drop-by-position rule of Switch). One pass over
+/// [T, k]. Capacity 0 drops everything.
 /// Throws argument_error where a capacity or count is negative, a list has another length than n,
 /// both `capacity` and `capacities` are given, or the routing's shapes disagree.
 template <class Real>
-assignment assign(const basic_routing<Real>& decided, const assign_options& options = {}) {
+void assign_into(const basic_routing<Real>& decided, assignment& assigned,
+                 const assign_options& options = {}) {
     detail::check_assign(decided, options);
-    const std::vector<std::int64_t> limit = detail::limits(options, decided.expert_count);
-    std::vector<std::int64_t> next(decided.expert_count, 0);
-    if (!options.before.empty()) next.assign(options.before.begin(), options.before.end());
-    return detail::place_pairs(decided, next, options.rank,
-                               [&](std::size_t, std::size_t e) { return next[e] < limit[e]; });
+    const std::size_t n = decided.expert_count;
+    const auto next = detail::reused<std::int64_t, assignment>(n);
+    const std::int64_t all = options.capacity.value_or(std::numeric_limits<std::int64_t>::max());
+    for (std::size_t e = 0; e < n; ++e) next[e] = options.before.empty() ? 0 : options.before[e];
+    detail::place_pairs(
+        decided, next, options.rank,
+        [&](std::size_t, std::size_t e) {
+            return next[e] < (options.capacities.empty() ? all : options.capacities[e]);
+        },
+        assigned);
+}
+
+/// `assign_into` into an assignment of its own.
+template <class Real>
+assignment assign(const basic_routing<Real>& decided, const assign_options& options = {}) {
+    assignment assigned;
+    assign_into(decided, assigned, options);
+    return assigned;
 }
 
 }  // namespace locmoe

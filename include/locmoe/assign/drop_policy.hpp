@@ -280,9 +280,11 @@ assignment assign(const basic_routing<Real>& decided, const Policy& policy,
                 ++load[detail::expert_index(decided, i, options.rank)];
         detail::quotas quota(options, load);
         const std::vector<char> drop = detail::choose_drops(decided, policy, load, quota.count);
-        return detail::place_pairs(
+        assignment assigned;
+        detail::place_pairs(
             decided, quota.first, options.rank,
-            [&](std::size_t i, std::size_t) { return drop.empty() || drop[i] == 0; });
+            [&](std::size_t i, std::size_t) { return drop.empty() || drop[i] == 0; }, assigned);
+        return assigned;
     }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
+#include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/backend.hpp"
@@ -140,21 +141,29 @@ class executor {
     template <class Real>
     std::vector<Real> dispatch_weights(const exchange_plan& plan,
                                        const std::vector<Real>& weights) {
+        std::vector<Real> rows;
+        dispatch_weights_into(plan, weights, rows);
+        return rows;
+    }
+
+    /// The same into an earlier batch's memory.
+    template <class Real>
+    void dispatch_weights_into(const exchange_plan& plan, const std::vector<Real>& weights,
+                               std::vector<Real>& row_weights) {
         agree_on_pairs<Real>("dispatch_weights", plan.pair_dispatch, [&] {
             check_pairs("dispatch_weights", "weights", plan, weights.size());
             detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, plan.pair_count(),
                                plan.expert_row_count());
         });
-        std::vector<Real> rows;
         exchange([&] {
-            std::vector<Real> pairs(plan.pair_count());
+            const auto pairs = detail::reused<Real, executor>(plan.pair_count());
             for (std::size_t i = 0; i < pairs.size(); ++i)
                 pairs[i] = weights[static_cast<std::size_t>(plan.pair_slots[i])];
-            rows.resize(plan.expert_row_count());
-            transport(plan.pair_dispatch, as_token_rows(column(std::as_const(pairs))),
-                      as_token_rows(column(rows)), std::span<const Real>{});
+            row_weights.resize(plan.expert_row_count());
+            transport(plan.pair_dispatch,
+                      as_token_rows(matrix_view<const Real>(pairs.data(), pairs.size(), 1)),
+                      as_token_rows(column(row_weights)), std::span<const Real>{});
         });
-        return rows;
     }
 
     /// Expert outputs back to their tokens, weighted and added up: expert_rows [R, d], row_weights [R]

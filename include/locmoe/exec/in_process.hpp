@@ -74,7 +74,9 @@ class in_process_job {
     in_process_job(std::size_t ranks, in_process_options options)
         : options_(options),
           seats_(ranks),
-          deposits_{std::vector<deposit>(ranks), std::vector<deposit>(ranks)} {}
+          deposits_{std::vector<deposit>(ranks), std::vector<deposit>(ranks)} {
+        for (seat& s : seats_) s.inbox.reserve(2 * ranks);  // a block or two from each rank
+    }
 
     std::size_t rank_count() const { return seats_.size(); }
     std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
@@ -188,7 +190,8 @@ class in_process_job {
     std::string broken_;
 };
 
-/// A transfer's two sides on one rank. Dropped early, it takes back what nobody has read yet.
+/// A transfer's two sides on one rank; it serves one transfer after the other. Dropped early, it takes
+/// back what nobody has read yet.
 struct in_process_flight {
     in_process_job& job;
     rank_id rank;
@@ -199,13 +202,15 @@ struct in_process_flight {
     in_process_flight(const in_process_flight&) = delete;
     in_process_flight& operator=(const in_process_flight&) = delete;
 
-    ~in_process_flight() {
+    void drop() {
         auto held = job.lock();
         for (posted_send& sent : sends) {
             while (sent.at == posted_send::step::being_read)
                 job.at(rank).woken.wait(held);
             if (sent.at == posted_send::step::open) std::erase(job.at(sent.to).inbox, &sent);
         }
+        sends.clear();
+        receives.clear();
     }
 };
 
@@ -220,7 +225,14 @@ class in_process_backend {
     class transfer {
       private:
         friend in_process_backend;
-        std::unique_ptr<detail::in_process_flight> flight_;
+        struct give_back {
+            in_process_backend* backend;
+            void operator()(detail::in_process_flight* flight) const noexcept {
+                flight->drop();
+                backend->idle_.emplace_back(flight);  // there is room: see take_idle
+            }
+        };
+        std::unique_ptr<detail::in_process_flight, give_back> flight_;
     };
 
     in_process_backend(detail::in_process_job& job, rank_id rank)
@@ -244,21 +256,19 @@ class in_process_backend {
         detail::check_blocks(rank_, rank_count(), sends, receives);
         detail::check_blocks(rank_, rank_count(), {}, paced);
         transfer started;
-        started.flight_ = std::make_unique<detail::in_process_flight>(job_, rank_);
+        started.flight_ = take_idle();
         auto& flight = *started.flight_;
         flight.receives.reserve(receives.size() + paced.size());
         for (const auto blocks : {receives, paced})
             for (const receive_block& r : blocks)
                 flight.receives.push_back(
                     {r.from, r.data, r.bytes, next_receive_[index(r.from)]++});
-        std::vector<detail::posted_send> posts;
-        posts.reserve(sends.size());
+        flight.sends.reserve(sends.size());
         for (const send_block& s : sends) {
-            posts.push_back({rank_, s.to, s.data, s.bytes, next_send_[index(s.to)]++});
+            flight.sends.push_back({rank_, s.to, s.data, s.bytes, next_send_[index(s.to)]++});
             sent_.record(s.to, s.bytes);
         }
         const auto held = enter("start");
-        flight.sends = std::move(posts);
         for (detail::posted_send& post : flight.sends) {
             job_.at(post.to).inbox.push_back(&post);
             job_.at(post.to).woken.notify_one();
@@ -346,6 +356,17 @@ class in_process_backend {
   private:
     static std::size_t index(rank_id rank) { return static_cast<std::size_t>(rank); }
 
+    // A flight that was given back, or a new one.
+    std::unique_ptr<detail::in_process_flight, transfer::give_back> take_idle() {
+        if (idle_.empty()) {
+            idle_.reserve(++flights_);  // all may come back
+            return {new detail::in_process_flight(job_, rank_), {this}};
+        }
+        auto flight = std::move(idle_.back());
+        idle_.pop_back();
+        return {flight.release(), {this}};
+    }
+
     std::unique_lock<std::mutex> enter(const char* operation) {
         auto held = job_.lock();
         job_.throw_if_broken(rank_, operation, "of no use any more: ");
@@ -392,6 +413,8 @@ class in_process_backend {
     std::vector<std::size_t> next_send_;     // numbers the blocks to each rank
     std::vector<std::size_t> next_receive_;  // and those from it
     sent_traffic sent_;
+    std::size_t flights_ = 0;  // made so far
+    std::vector<std::unique_ptr<detail::in_process_flight>> idle_;
 };
 
 /// Runs `function(in_process_backend&)` on `ranks` threads and returns when all have ended. Throws

@@ -15,15 +15,16 @@
 namespace locmoe::inline v0 {
 
 /// A few threads that wait for work: `parallel`. The caller of `run` works too, so that a team of
-/// one has no thread. One caller at a time; work does not call `run` of its own team.
+/// one has no thread. Part p is always run by thread p mod width, which finds in its cache what it
+/// left there. One caller at a time; work does not call `run` of its own team.
 class thread_team {
   public:
     /// Throws argument_error where `width` is 0.
-    explicit thread_team(std::size_t width) {
+    explicit thread_team(std::size_t width) : width_(width) {
         if (width == 0) detail::throw_argument("thread_team", "width", "at least one", "none");
         threads_.reserve(width - 1);
         for (std::size_t t = 1; t < width; ++t)
-            threads_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+            threads_.emplace_back([this, t](const std::stop_token& stop) { serve(t, stop); });
     }
     thread_team(const thread_team&) = delete;
     thread_team& operator=(const thread_team&) = delete;
@@ -35,62 +36,73 @@ class thread_team {
         woken_.notify_all();
     }
 
-    std::size_t width() const noexcept { return threads_.size() + 1; }
+    std::size_t width() const noexcept { return width_; }
 
     /// Throws what the lowest part that failed has thrown, once all are done.
     template <class Work>
     void run(std::size_t parts, Work&& work) {
         using work_type = std::remove_reference_t<Work>;
         std::unique_lock held(mutex_);
-        call_ = [](const void* of, std::size_t part) {
-            (*static_cast<work_type*>(const_cast<void*>(of)))(part);
-        };
-        work_ = &work;
-        parts_ = parts;
-        next_ = done_ = 0;
+        job_ = {[](const void* of, std::size_t part) {
+                    (*static_cast<work_type*>(const_cast<void*>(of)))(part);
+                },
+                &work, parts};
+        busy_ = (parts < width_ ? parts : width_);
         failed_ = parts;
-        failure_ = nullptr;
+        if (busy_ == 0) return;
+        ++round_;
         woken_.notify_all();
-        help(held);
-        finished_.wait(held, [&] { return done_ == parts_; });
-        parts_ = next_ = done_ = 0;
+        help(0, held);
+        finished_.wait(held, [&] { return busy_ == 0; });
         if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     }
 
   private:
-    // Takes parts until there are no more. The mutex is held on entry and on return.
-    void help(std::unique_lock<std::mutex>& held) {
-        while (next_ < parts_) {
-            const std::size_t part = next_++;
-            held.unlock();
-            std::exception_ptr failure;
+    struct job {
+        void (*call)(const void*, std::size_t) = nullptr;
+        const void* work = nullptr;
+        std::size_t parts = 0;
+    };
+
+    // One thread's parts of this round. The mutex is held on entry and on return.
+    void help(std::size_t thread, std::unique_lock<std::mutex>& held) {
+        const job mine = job_;
+        held.unlock();
+        std::exception_ptr failure;
+        std::size_t failed = mine.parts;
+        for (std::size_t part = thread; part < mine.parts; part += width_) {
             try {
-                call_(work_, part);
+                mine.call(mine.work, part);
             } catch (...) {
+                if (failure) continue;
                 failure = std::current_exception();
+                failed = part;
             }
-            held.lock();
-            if (failure && part < failed_) {
-                failed_ = part;
-                failure_ = failure;
-            }
-            if (++done_ == parts_) finished_.notify_one();
         }
+        held.lock();
+        if (failed < failed_) {
+            failed_ = failed;
+            failure_ = std::move(failure);
+        }
+        if (--busy_ == 0) finished_.notify_one();
     }
 
-    void serve(const std::stop_token& stop) {
+    void serve(std::size_t thread, const std::stop_token& stop) {
         std::unique_lock held(mutex_);
-        while (!stop.stop_requested()) {
-            help(held);
-            woken_.wait(held, [&] { return stop.stop_requested() || next_ < parts_; });
+        for (std::size_t seen = 0;;) {
+            woken_.wait(held, [&] { return stop.stop_requested() || round_ != seen; });
+            if (stop.stop_requested()) return;
+            seen = round_;
+            if (thread < job_.parts) help(thread, held);
         }
     }
 
+    std::size_t width_;
     std::mutex mutex_;
     std::condition_variable woken_, finished_;
-    void (*call_)(const void*, std::size_t) = nullptr;
-    const void* work_ = nullptr;
-    std::size_t parts_ = 0, next_ = 0, done_ = 0;
+    job job_;
+    std::size_t round_ = 0;
+    std::size_t busy_ = 0;    // threads with parts of this round to do
     std::size_t failed_ = 0;  // the lowest part that failed
     std::exception_ptr failure_;
     std::vector<std::jthread> threads_;  // the last member: they end before the others go
