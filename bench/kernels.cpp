@@ -1,11 +1,11 @@
 // The host's kernels against what this machine can do, measured in the same run: a kernel, its
 // limit and its rivals in turn, `ratio` the median over the rounds of one's time over the other's.
-// One thread; bytes are those that have to be read and written. bench/README.md says what each
-// limit is made of and what keeps a kernel from it.
+// One thread, but for the rows that compare two with one; bytes are those that have to be read and
+// written. bench/README.md says what each limit is made of and what keeps a kernel from it.
 //
-// Rivals: loops of memcpy and of plain arithmetic; where LibTorch is found, its index_select into a
-// given output, index_add_, and matmul, softmax and topk, with one thread and AVX-512 where there
-// is.
+// Rivals: loops of memcpy and of plain arithmetic, a stable sort; where LibTorch is found, its
+// index_select into a given output, index_add_, and matmul, softmax and topk, with one thread and
+// AVX-512 where there is.
 
 #include <algorithm>
 #include <cstddef>
@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include <sys/mman.h>
 #include <time.h>
 
 #ifdef LOCMOE_BENCH_HAS_TORCH
@@ -25,9 +26,13 @@
 #include <ATen/Parallel.h>
 #endif
 
+#include "locmoe/assign/assignment.hpp"
 #include "locmoe/exec/host_kernels.hpp"
+#include "locmoe/exec/parallel_kernels.hpp"
+#include "locmoe/exec/thread_team.hpp"
 #include "locmoe/routing/dense_gate.hpp"
-#include "locmoe/routing/locmoe_router.hpp"
+#include "locmoe/routing/detail/softmax_top_k.hpp"
+#include "locmoe/routing/grap_gate.hpp"
 #include "locmoe/routing/top_k_router.hpp"
 #include "locmoe/tensor/standard.hpp"
 
@@ -44,6 +49,12 @@ double cpu_ns() {
     return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
+double wall_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
 double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     return values[values.size() / 2];
@@ -54,14 +65,16 @@ std::uint64_t next_random(std::uint64_t& state) {
     return state >> 33;
 }
 
-/// Numbers at the start of a page, each written once.
+/// Numbers at the start of a huge page, where the system gives such, each written once.
 template <class E>
 class memory {
   public:
     explicit memory(std::size_t count)
         : count_(count),
-          data_(static_cast<E*>(std::aligned_alloc(4096, (count * sizeof(E) / 4096 + 1) * 4096))) {
+          data_(static_cast<E*>(
+              std::aligned_alloc(huge_page, (count * sizeof(E) / huge_page + 1) * huge_page))) {
         if (data_ == nullptr) std::abort();
+        madvise(data_, bytes(), MADV_HUGEPAGE);  // kernels, limits and rivals alike
         std::uint64_t state = count;
         for (std::size_t i = 0; i < count; ++i)
             data_[i] = element_traits<E>::store(static_cast<float>(next_random(state)) * 0x1p-30f -
@@ -76,6 +89,8 @@ class memory {
     matrix_view<E> rows(std::size_t cols) const { return {data_, count_ / cols, cols}; }
 
   private:
+    static constexpr std::size_t huge_page = std::size_t{2} << 20;
+
     std::size_t count_;
     E* data_;
 };
@@ -92,15 +107,17 @@ struct contestant {
 /// Runs the kernel and the others in turn. A row for each of the others: the kernel's `work` (bytes
 /// or operations) a ns, beside what the other reaches.
 void compare(bench::report& report, const std::string& name, double work, const char* unit,
-             const std::function<void()>& kernel, std::vector<contestant> others, int rounds) {
+             const std::function<void()>& kernel, std::vector<contestant> others, int rounds,
+             double (*clock)() = cpu_ns) {
+    if (!report.wants(name)) return;
     std::vector<double> own;
     kernel();
     for (contestant& c : others) c.run();
     for (int round = 0; round < rounds; ++round) {
-        const auto once = [](const std::function<void()>& run) {
-            const double start = cpu_ns();
+        const auto once = [&](const std::function<void()>& run) {
+            const double start = clock();
             run();
-            return cpu_ns() - start;
+            return clock() - start;
         };
         own.push_back(once(kernel));
         for (contestant& c : others) c.ns.push_back(once(c.run));
@@ -111,6 +128,20 @@ void compare(bench::report& report, const std::string& name, double work, const 
         report.add({name + ": " + c.name, work / median(own), unit, c.what, work / median(c.ns),
                     median(ratios), c.target});
     }
+}
+
+/// How long one of `items` takes, beside how long it should: `ratio` is at least 1 where it does not
+/// take longer.
+void time_of(bench::report& report, const std::string& name, const std::function<void()>& kernel,
+             double items, const char* unit, double most) {
+    if (!report.wants(name)) return;
+    std::vector<double> ns;
+    for (int round = 0; round < 51; ++round) {
+        const double start = cpu_ns();
+        kernel();
+        ns.push_back((cpu_ns() - start) / items);
+    }
+    report.add({name, median(ns), unit, "the time to stay below", most, most / median(ns), 1.0});
 }
 
 // --- the machine's limits ------------------------------------------------------------------------
@@ -144,6 +175,18 @@ BENCH_WIDE void fill_past_caches(std::byte* to, std::size_t bytes) {
     for (std::size_t i = 0; i + 64 <= bytes; i += 64) {
         locmoe::detail::stream_half_line(to + i, zeros);
         locmoe::detail::stream_half_line(to + i + 32, zeros);
+    }
+}
+
+/// Each row's sources read, then the row filled: what a sum cannot do without, in its own order.
+void read_and_fill(const_token_rows from, const row_sums& sums, token_rows to) {
+    for (std::size_t t = 0; t < to.rows; ++t) {
+        if (t + 1 < to.rows)  // as the kernel does
+            for (const row_index next : sums.sources(t + 1))
+                locmoe::detail::fetch_line(from.row(static_cast<std::size_t>(next)));
+        for (const row_index r : sums.sources(t))
+            read_bytes(from.row(static_cast<std::size_t>(r)), from.row_bytes);
+        fill_past_caches(to.row(t), to.row_bytes);
     }
     locmoe::detail::finish_streaming();
 }
@@ -195,6 +238,8 @@ void limits(bench::report& report) {
 
 // --- moving rows ---------------------------------------------------------------------------------
 
+const std::string two = ", two threads";
+
 /// k choices a token among n experts, uniform: what dispatch gathers and combine adds up.
 struct routed {
     row_sums dispatch, combine;
@@ -240,14 +285,16 @@ template <class E>
 void rows_moved(bench::report& report, const char* type, std::size_t T, std::size_t d,
                 std::size_t k) {
     const std::size_t n = 64, R = T * k;
+    const std::string shape = std::string(type) + ", T " + std::to_string(T) + ", d " +
+                              std::to_string(d) + ", k " + std::to_string(k);
+    if (!report.wants("dispatch, " + shape + two) && !report.wants("combine, " + shape + two))
+        return;
     const memory<E> token_memory(T * d), row_memory(R * d);
     const routed plan(T, n, k);
     const std::vector<float> weights(R, 0.4f);
     const auto tokens = as_token_rows(token_memory.rows(d));
     const auto rows = as_token_rows(row_memory.rows(d));
     const double bytes = static_cast<double>(token_memory.bytes() + row_memory.bytes());
-    const std::string shape = std::string(type) + ", T " + std::to_string(T) + ", d " +
-                              std::to_string(d) + ", k " + std::to_string(k);
     const host_kernels kernels;
 
     std::vector<contestant> dispatchers{
@@ -260,13 +307,8 @@ void rows_moved(bench::report& report, const char* type, std::size_t T, std::siz
                              rows.row_bytes);
          }}};
     std::vector<contestant> combiners{
-        {"limit", "the same rows read, the tokens filled",
-         [&] {
-             for (const row_index r : plan.combine.from)
-                 read_bytes(rows.row(static_cast<std::size_t>(r)), rows.row_bytes);
-             fill_past_caches(tokens.data, token_memory.bytes());
-         },
-         0.95},
+        {"limit", "the same rows read, each token filled after its own",
+         [&] { read_and_fill(rows, plan.combine, tokens); }, 0.95},
         {"loops", "plain loops", [&] { naive_combine<E>(rows, plan.combine, weights, tokens); }}};
 #ifdef LOCMOE_BENCH_HAS_TORCH
     const auto torch_type = std::is_same_v<E, float> ? at::kFloat : at::kBFloat16;
@@ -299,18 +341,36 @@ void rows_moved(bench::report& report, const char* type, std::size_t T, std::siz
                             tokens);
             },
             std::move(combiners), 9);
+
+    thread_team team(2);
+    const parallel_kernels both(team);
+    const auto gather = [&](const auto& by) {
+        return [&] { by.gather({tokens, {}}, plan.dispatch, {0, R}, rows); };
+    };
+    const auto sum = [&](const auto& by) {
+        return [&] {
+            by.sum({rows, {}}, plan.combine, {0, T}, std::span<const float>(weights), tokens);
+        };
+    };
+    compare(report, "dispatch, " + shape + two, bytes, "GB/s", gather(both),
+            {{"one", "one thread", gather(kernels), 1.8}}, 9, wall_ns);
+    compare(report, "combine, " + shape + two, bytes, "GB/s", sum(both),
+            {{"one", "one thread", sum(kernels), 1.8}}, 9, wall_ns);
 }
 
 // --- gates ---------------------------------------------------------------------------------------
 
 void gates(bench::report& report, std::size_t T, std::size_t d, std::size_t n, std::size_t k) {
+    const std::string shape = "T " + std::to_string(T) + ", d " + std::to_string(d) + ", n " +
+                              std::to_string(n) + ", k " + std::to_string(k);
+    if (!report.wants("dense gate to top-k, " + shape + two) &&
+        !report.wants("GrAP gate to top-k, " + shape + two))
+        return;
     const memory<float> tokens(T * d), weights(n * d);
     const auto x = tokens.rows(d);
     const auto nodes = topology::uniform(8, 2);
     const auto placement = expert_placement::blocked(n, 16);
     const route_context where{3, nodes, placement};
-    const std::string shape = "T " + std::to_string(T) + ", d " + std::to_string(d) + ", n " +
-                              std::to_string(n) + ", k " + std::to_string(k);
     const double operations = 2.0 * static_cast<double>(T * n) * static_cast<double>(d);
     const contestant read{"read", "the tokens read",
                           [&] {
@@ -337,12 +397,87 @@ void gates(bench::report& report, std::size_t T, std::size_t d, std::size_t n, s
     compare(report, "dense gate to top-k, " + shape, operations, "GFLOP/s",
             [&] { router.route_into(x, where, decided); }, std::move(rivals), 9);
 
-    if (k != 1) return;
-    const locmoe_router<> pooled(n);
-    compare(report, "GrAP gate to top-1, " + shape,
-            static_cast<double>(tokens.bytes()), "GB/s",
+    thread_team team(2);
+    const auto with = [&](const auto& by, auto& threads) {
+        return [&] { by.route_into(x, where, decided, threads); };
+    };
+    const one_thread alone;
+    compare(report, "dense gate to top-k, " + shape + two, operations, "GFLOP/s",
+            with(router, team), {{"one", "one thread", with(router, alone), 1.8}}, 9, wall_ns);
+
+    const top_k_router pooled(grap_gate<float>(n), {.k = k});
+    const auto bytes = static_cast<double>(tokens.bytes());
+    const std::optional<double> target =
+        n <= 64 ? std::optional(0.90) : k == 8 ? std::optional(0.80) : std::nullopt;
+    compare(report, "GrAP gate to top-k, " + shape, bytes, "GB/s",
             [&] { pooled.route_into(x, where, decided); },
-            {{"read", "the tokens read", read.run, n <= 64 ? 0.90 : 0.80}}, 9);
+            {{"read", "the tokens read", read.run, target}}, 9);
+    compare(report, "GrAP gate to top-k, " + shape + ", choices alone", bytes, "GB/s",
+            [&] { pooled.choose_into(x, where, decided); },
+            {{"read", "the tokens read", read.run, target}}, 9);
+    compare(report, "GrAP gate to top-k, " + shape + two, bytes, "GB/s", with(pooled, team),
+            {{"one", "one thread", with(pooled, alone), 1.8}}, 9, wall_ns);
+}
+
+/// What follows the logits, in ns, beside the ns that it should take.
+void after_logits(bench::report& report, std::size_t n, std::size_t k, double choice_ns) {
+    const std::size_t T = 1 << 18 >> (n == 64 ? 6 : 8);  // in the second-level cache
+    const memory<float> fresh(T * n), table(T * n);
+    std::vector<expert_id> chosen(T * k);
+    const std::string shape = "n " + std::to_string(n) + ", k " + std::to_string(k);
+    const auto refill = [&] { std::memcpy(table.data(), fresh.data(), fresh.bytes()); };
+    const auto choose = [&] {
+        refill();
+        locmoe::detail::softmax_top_k(table.data(), n, T, n, k, chosen.data());
+    };
+    const auto one_by_one = [&] {
+        refill();
+        for (std::size_t t = 0; t < T; ++t) {
+            const auto row = table.rows(n).row(t);
+            top_k(std::span<const float>(row), std::span(chosen).subspan(t * k, k));
+            softmax_row(row);
+        }
+    };
+    std::vector<contestant> rivals{{"one by one", "token by token", one_by_one}};
+#ifdef LOCMOE_BENCH_HAS_TORCH
+    const auto size = [](std::size_t count) { return static_cast<std::int64_t>(count); };
+    const auto logits = at::from_blob(fresh.data(), {size(T), size(n)}, at::kFloat);
+    rivals.push_back({"LibTorch", "LibTorch: softmax, topk",
+                      [&] { at::topk(at::softmax(logits, 1), size(k)); }, n == 64 ? 15.0 : 12.0});
+#endif
+    compare(report, "softmax and top-k, " + shape, static_cast<double>(T), "tokens/ns", choose,
+            std::move(rivals), 51);
+    time_of(report, "softmax and top-k, " + shape, choose, static_cast<double>(T), "ns/token",
+            choice_ns);
+}
+
+/// Uniform and skewed choices to positions, against a stable sort by expert.
+void positions(bench::report& report, std::size_t T, std::size_t n, std::size_t k) {
+    routing uniform{T, k, n, {}, {}, {}}, skewed = uniform;
+    std::uint64_t state = 5;
+    for (std::size_t i = 0; i < T * k; ++i) {
+        uniform.chosen.push_back(static_cast<expert_id>(next_random(state) % n));
+        skewed.chosen.push_back(next_random(state) % 2 == 0 ? 0 : uniform.chosen.back());
+    }
+    const std::string shape =
+        "T " + std::to_string(T) + ", n " + std::to_string(n) + ", k " + std::to_string(k);
+    const auto slots = static_cast<double>(T * k);
+    assignment assigned;
+    const auto place = [&](const routing& of) {
+        return [&] { assign_into(of, assigned, {}); };
+    };
+    std::vector<std::size_t> order(T * k);
+    const auto sort = [&] {
+        for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+        std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+            return uniform.chosen[a] < uniform.chosen[b];
+        });
+    };
+    compare(report, "positions, " + shape, slots, "slots/ns", place(uniform),
+            {{"sort", "std::stable_sort of the slots by expert", sort, 25.0},
+             {"skewed", "half of the slots to one expert", place(skewed)}},
+            21);
+    time_of(report, "positions, " + shape, place(uniform), slots, "ns/slot", 1.5);
 }
 
 }  // namespace
@@ -372,5 +507,8 @@ int main(int argc, char** argv) {
             if (n == 64) gates(report, T, d, n, 2);
             if (n == 256) gates(report, T, d, n, 8);
         }
+    after_logits(report, 64, 2, 40);
+    after_logits(report, 256, 8, 180);
+    for (const std::size_t k : {1u, 2u, 8u}) positions(report, 32768, 64, k);
     return report.finish();
 }

@@ -101,19 +101,6 @@ inline std::vector<std::int64_t> limits(const assign_options& options, std::size
         experts, options.capacity.value_or(std::numeric_limits<std::int64_t>::max()));
 }
 
-template <class Real>
-void empty_assignment(const basic_routing<Real>& decided, assignment& a) {
-    const std::size_t pairs = decided.chosen.size();
-    a.token_count = decided.token_count;
-    a.choice_count = decided.choice_count;
-    a.expert_count = decided.expert_count;
-    a.expert.assign(pairs, no_expert);
-    a.position.assign(pairs, -1);
-    a.kept.assign(decided.expert_count, 0);
-    a.dropped.assign(decided.expert_count, 0);
-    a.ledger = {};
-}
-
 /// Tokens that chose an expert and got a slot at none.
 template <class Real>
 std::int64_t count_lost_tokens(const basic_routing<Real>& decided, const assignment& a) {
@@ -151,19 +138,29 @@ std::size_t expert_index(const basic_routing<Real>& decided, std::size_t i, rank
 template <class Real, class HasRoom>
 void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> next, rank_id rank,
                  const HasRoom& has_room, assignment& a) {
-    empty_assignment(decided, a);
     const std::size_t pairs = decided.chosen.size();
     const std::size_t k = decided.choice_count;
+    a.token_count = decided.token_count;
+    a.choice_count = k;
+    a.expert_count = decided.expert_count;
+    a.expert.resize(pairs);
+    a.position.resize(pairs);
+    a.kept.resize(next.size());
+    a.dropped.assign(next.size(), 0);
     drop_ledger ledger;
     for (std::size_t e = 0; e < next.size(); ++e) a.kept[e] = -next[e];
     for (std::size_t i = 0; i < pairs; ++i) {
         const expert_id chosen = decided.chosen[i];
         if (chosen == no_expert) {
+            a.expert[i] = no_expert;
+            a.position[i] = -1;
             ++ledger.not_chosen;
             continue;
         }
         const std::size_t e = expert_index(decided, i, rank);
         if (!has_room(i, e)) {
+            a.expert[i] = no_expert;
+            a.position[i] = -1;
             ++a.dropped[e];
             ++(i % k == 0 ? ledger.capacity : ledger.second_choice);
             continue;
