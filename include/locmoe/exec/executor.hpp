@@ -153,7 +153,7 @@ class executor {
         agree_on_pairs<Real>("dispatch_weights", plan.pair_dispatch, [&] {
             check_pairs("dispatch_weights", "weights", plan, weights.size());
             detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, plan.pair_count(),
-                               plan.expert_row_count());
+                               plan.expert_row_count(), true);
         });
         exchange([&] {
             const auto pairs = detail::reused<Real, executor>(plan.pair_count());
@@ -191,7 +191,7 @@ class executor {
             check_combine_backward("combine_backward", plan, forward, "expert_rows", gradient,
                                    "grad_expert_rows", row_weights.size(), grad_weights.size());
             detail::check_flow(plan, "pair_combine", plan.pair_combine, plan.expert_row_count(),
-                               plan.pair_count());
+                               plan.pair_count(), false);
         });
         run("combine_backward", plan, plan.dispatch, as_token_rows(view_of(grad_tokens)),
             "grad_tokens", gradient, "grad_expert_rows", std::span<const float>{});
@@ -365,7 +365,7 @@ class executor {
         const flow* const flows[] = {&moved};
         agree_on(function, flows, from.type, from.row_bytes, [&] {
             check_exchange(function, plan, moved, from, from_name, to, to_name, weights.size());
-            detail::check_flow(plan, function, moved, from.rows, to.rows);
+            detail::check_flow(plan, function, moved, from.rows, to.rows, false);
         });
         transport(moved, from, to, weights);
     }

@@ -222,8 +222,10 @@ class pipeline {
         executor_->agree_on("pipeline", flows, element_type::i32, 4, [&] {
             for (const plan_chunk& c : chunks_) {
                 const std::size_t rows = c.plan.expert_row_count();
-                detail::check_flow(c.plan, "dispatch", c.plan.dispatch, c.plan.token_count, rows);
-                detail::check_flow(c.plan, "combine", c.plan.combine, rows, c.plan.token_count);
+                detail::check_flow(c.plan, "dispatch", c.plan.dispatch, c.plan.token_count, rows,
+                                   true);
+                detail::check_flow(c.plan, "combine", c.plan.combine, rows, c.plan.token_count,
+                                   false);
             }
         });
     }
