@@ -121,7 +121,8 @@ void noisy_load_backward(const noisy_logits<Real>& logits, std::size_t k,
     detail::check_noisy(logits, k, rank);
     const std::size_t n = logits.clean.cols;
     detail::check_length("noisy_load_backward", "grad_load", n, grad_load.size(), rank);
-    for (const auto& g : {gradient.clean, gradient.deviation, gradient.noisy})
+    const matrix_view<Real> parts[] = {gradient.clean, gradient.deviation, gradient.noisy};
+    for (const auto& g : parts)  // nvcc cannot take the list here
         detail::check_shape("noisy_load_backward", "gradient", g, logits.clean.rows, n, rank);
     if (k >= n) return;
     constexpr double inverse_sqrt_2_pi = 0.39894228040143267794;
