@@ -1,15 +1,11 @@
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <random>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
-#include <boost/mpi/communicator.hpp>
-
-#include "locmoe/adapt/boost_mpi.hpp"
 #include "locmoe/adapt/mpi.hpp"
 #include "locmoe/exec/all_reduce.hpp"
 #include "locmoe/exec/in_process.hpp"
@@ -58,15 +54,6 @@ std::string argument_error_of(Function function) {
 TEST_CASE("a plain communicator keeps the laws of a backend", "[mpi]") {
     mpi_backend backend(MPI_COMM_WORLD);
     CHECK_NOTHROW(backend_laws::all(backend, 11));
-}
-
-TEST_CASE("a Boost communicator keeps the laws of a backend", "[mpi]") {
-    std::optional<boost::mpi::communicator> users;
-    users.emplace();
-    boost_mpi_backend backend(*users);
-    users.reset();
-    CHECK(backend.communicator().size() == static_cast<int>(world_size()));
-    CHECK_NOTHROW(backend_laws::all(backend, 12));
 }
 
 TEST_CASE("persistent requests keep the laws of a backend", "[mpi]") {
@@ -155,7 +142,6 @@ TEST_CASE("a block of another size than expected names both ranks and both sizes
 
 TEST_CASE("MPI finds all ranks of one machine on one node", "[mpi]") {
     CHECK(node_topology(MPI_COMM_WORLD) == topology::single_node(world_size()));
-    CHECK(node_topology(boost::mpi::communicator()) == topology::single_node(world_size()));
 }
 
 TEST_CASE("what is no job of ranks is refused", "[mpi]") {
