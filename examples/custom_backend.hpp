@@ -68,10 +68,10 @@ class socket_backend {
         for (const locmoe::receive_block& r : started.expected_) {
             const bytes block = take(r.from, kind::block);
             if (block.size() != r.bytes)
-                throw locmoe::backend_error(
-                    "wait", 0,
-                    "expected " + std::to_string(r.bytes) + " bytes from rank " +
-                        std::to_string(r.from) + ", got " + std::to_string(block.size()));
+                throw locmoe::backend_error("wait", 0,
+                                            "expected " + std::to_string(r.bytes) +
+                                                " bytes from rank " + std::to_string(r.from) +
+                                                ", got " + std::to_string(block.size()));
             std::memcpy(r.data, block.data(), r.bytes);
         }
         write_all();
@@ -131,9 +131,9 @@ class socket_backend {
     };
 
     struct peer {
-        int socket = -1;  // also once the other side has closed it
-        bytes out;        // not yet written
-        bytes in;         // an unfinished frame
+        int socket = -1;                           // also once the other side has closed it
+        bytes out;                                 // not yet written
+        bytes in;                                  // an unfinished frame
         std::array<std::deque<bytes>, 2> arrived;  // by kind
     };
 
@@ -163,7 +163,8 @@ class socket_backend {
     std::vector<words> meet(std::vector<words> to_each) {
         for (std::size_t r = 0; r < peers_.size(); ++r)
             if (r != index(rank_))
-                post(static_cast<locmoe::rank_id>(r), kind::meeting, std::as_bytes(std::span(to_each[r])));
+                post(static_cast<locmoe::rank_id>(r), kind::meeting,
+                     std::as_bytes(std::span(to_each[r])));
         for (std::size_t r = 0; r < peers_.size(); ++r) {
             if (r == index(rank_)) continue;
             const bytes got = take(static_cast<locmoe::rank_id>(r), kind::meeting);
@@ -191,7 +192,8 @@ class socket_backend {
         std::vector<pollfd> ready(peers_.size());
         for (std::size_t r = 0; r < peers_.size(); ++r) {
             const bool writes = !peers_[r].out.empty();
-            ready[r] = {peers_[r].socket, static_cast<short>(writes ? POLLIN | POLLOUT : POLLIN), 0};
+            ready[r] = {peers_[r].socket, static_cast<short>(writes ? POLLIN | POLLOUT : POLLIN),
+                        0};
         }
         if (poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR)
             throw locmoe::backend_error("poll", errno, std::strerror(errno));
@@ -232,7 +234,8 @@ class socket_backend {
 
 static_assert(locmoe::exchange_backend<socket_backend>);
 
-/// Runs `function(socket_backend&)` in `ranks` processes of their own; whether all of them returned.
+/// Runs `function(socket_backend&)` in `ranks` processes of their own; whether all of them
+/// returned.
 template <class Function>
 bool run_in_processes(std::size_t ranks, Function&& function) {
     std::vector<std::vector<int>> links(ranks, std::vector<int>(ranks, -1));
