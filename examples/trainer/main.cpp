@@ -6,9 +6,13 @@
 #include <string_view>
 #include <vector>
 
+#include "locmoe/exec/exchange_trace.hpp"
 #include "locmoe/exec/in_process.hpp"
+#include "locmoe/exec/traced_backend.hpp"
 
 #include "blas.hpp"
+#include "exchange_page.hpp"
+#include "loss_curves.hpp"
 #include "ngram_baseline.hpp"
 #include "options.hpp"
 #include "progress.hpp"
@@ -82,6 +86,30 @@ run_report begin(const options& o, const corpus& read) {
     return report;
 }
 
+/// The figure of a run's capacity; none where its router has no gating weights.
+std::string capacity_figure([[maybe_unused]] const measured_step& last,
+                            [[maybe_unused]] const model_shape& shape) {
+#if LOCMOE_TRAINER_WITH_BOOST_MATH
+    if (last.delta.count() > 0) return locmoe::to_svg(capacity_report_of(last, shape));
+#endif
+    return "";
+}
+
+/// What `--trace` and `--page` ask for, of the last router's last step. Collective.
+template <class Backend>
+void write_pictures(locmoe::traced_backend<Backend>& traced, const locmoe::topology& nodes,
+                    const options& o, const std::string& router, const measured_step& last) {
+    if (!o.trace.empty()) {
+        const auto traces = locmoe::gather_traces(traced, traced.trace());
+        if (traced.rank() == 0) write_file(locmoe::trace_json(traces, nodes), o.trace);
+    }
+    if (!o.page.empty())
+        write_exchange_page(traced, nodes, last.kept, o.training.node_aggregated,
+                            o.training.shape.width * sizeof(float), traced.trace(),
+                            "The last step of " + router,
+                            capacity_figure(last, o.training.shape), o.page);
+}
+
 /// One rank's run with each router.
 template <class Backend>
 void run_rank(Backend& backend, const options& o, const corpus& read, run_report& report) {
@@ -89,12 +117,15 @@ void run_rank(Backend& backend, const options& o, const corpus& read, run_report
     for (const router_kind kind : o.routers) {
         training_options t = o.training;
         t.router = kind;
-        rank_trainer<float, Backend> trainer(backend, nodes, t, read.domains, read.byte_counts);
+        locmoe::traced_backend traced(backend);
+        rank_trainer<float, locmoe::traced_backend<Backend>> trainer(traced, nodes, t, read.domains,
+                                                                     read.byte_counts);
         progress bar(router_name(kind), t.steps);
         const bool shows = backend.rank() == 0;
         auto result = trainer.run([&](std::size_t step, double bits) {
             if (shows) bar.show(step, bits);
         });
+        if (kind == o.routers.back()) write_pictures(traced, nodes, o, result.name, result.last);
         if (shows) report.routers.push_back(std::move(result));
     }
 }
@@ -102,6 +133,7 @@ void run_rank(Backend& backend, const options& o, const corpus& read, run_report
 void finish(const options& o, const run_report& report) {
     print_table(report);
     if (!o.json.empty()) write_json(report, o.json);
+    if (!o.curves.empty()) write_file(loss_curves_svg(report), o.curves);
 #if LOCMOE_TRAINER_WITH_BOOST_MATH
     if (!o.capacity_report.empty()) {
         const router_report& last = report.routers.back();

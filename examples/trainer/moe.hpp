@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
@@ -20,6 +22,7 @@
 #include "layer_router.hpp"
 #include "measured_step.hpp"
 #include "model.hpp"
+#include "span.hpp"
 #include "step_clock.hpp"
 
 namespace trainer {
@@ -68,26 +71,30 @@ class expert_parallel_moe {
 
     void forward(matrix_view<const Scalar> x, const batch& of, matrix_view<Scalar> y) {
         auto& exchange = where_.exchange;
-        auto& clock = where_.clock;
         const auto context = this->context(of);
-        clock.run(step_part::route, [&] { decided_ = router_.route(x, context); });
-        clock.run(step_part::plan, [&] { make_plan(); });
-        if (where_.training) clock.run(step_part::route, [&] { observe(x); });
-        clock.run(step_part::route,
-                  [&] { own_loss_ = loss_scale_ * router_.loss(decided_, load_, context); });
+        part(step_part::route, "route", [&] { decided_ = router_.route(x, context); });
+        part(step_part::plan, "plan", [&] { make_plan(); });
+        if (where_.training) part(step_part::route, "observe", [&] { observe(x); });
+        part(step_part::route, "loss",
+             [&] { own_loss_ = loss_scale_ * router_.loss(decided_, load_, context); });
 
         const std::size_t rows = plan_.expert_row_count();
-        clock.run(step_part::exchange, [&] {
-            exchange.dispatch(plan_, x, shaped(expert_in_, rows, x.cols));
-            row_weights_ = exchange.dispatch_weights(plan_, decided_.weights);
-        });
-        clock.run(step_part::expert, [&] {
+        part(
+            step_part::exchange, "dispatch",
+            [&] { exchange.dispatch(plan_, x, shaped(expert_in_, rows, x.cols)); },
+            {&plan_.dispatch});
+        part(
+            step_part::exchange, "dispatch_weights",
+            [&] { row_weights_ = exchange.dispatch_weights(plan_, decided_.weights); },
+            {&plan_.pair_dispatch});
+        part(step_part::expert, "expert", [&] {
             shaped(expert_out_, rows, x.cols);
             for (std::size_t e = 0; e < experts_.size(); ++e)
                 experts_[e].forward(of_expert(in(expert_in_), e), of_expert(out(expert_out_), e));
         });
-        clock.run(step_part::exchange,
-                  [&] { exchange.combine(plan_, expert_out_, row_weights_, y); });
+        part(
+            step_part::exchange, "combine",
+            [&] { exchange.combine(plan_, expert_out_, row_weights_, y); }, {&plan_.combine});
         count_sent();
     }
 
@@ -95,22 +102,25 @@ class expert_parallel_moe {
     void backward(matrix_view<const Scalar> x, const batch& of, matrix_view<const Scalar> grad_y,
                   matrix_view<Scalar> grad_x) {
         auto& exchange = where_.exchange;
-        auto& clock = where_.clock;
         const std::size_t rows = plan_.expert_row_count();
         std::vector<Scalar> grad_weights(decided_.weights.size());
-        clock.run(step_part::exchange, [&] {
-            exchange.combine_backward(plan_, grad_y, expert_out_, row_weights_,
-                                      shaped(grad_out_, rows, x.cols), grad_weights);
-        });
-        clock.run(step_part::expert, [&] {
+        part(
+            step_part::exchange, "combine_backward",
+            [&] {
+                exchange.combine_backward(plan_, grad_y, expert_out_, row_weights_,
+                                          shaped(grad_out_, rows, x.cols), grad_weights);
+            },
+            {&plan_.dispatch, &plan_.pair_combine});
+        part(step_part::expert, "expert backward", [&] {
             shaped(grad_in_, rows, x.cols);
             for (std::size_t e = 0; e < experts_.size(); ++e)
                 experts_[e].backward(of_expert(in(expert_in_), e), of_expert(in(grad_out_), e),
                                      of_expert(out(grad_in_), e));
         });
-        clock.run(step_part::exchange,
-                  [&] { exchange.dispatch_backward(plan_, grad_in_, grad_x); });
-        clock.run(step_part::route, [&] {
+        part(
+            step_part::exchange, "dispatch_backward",
+            [&] { exchange.dispatch_backward(plan_, grad_in_, grad_x); }, {&plan_.combine});
+        part(step_part::route, "route backward", [&] {
             router_.backward(x, decided_, load_, context(of), std::span<const Scalar>(grad_weights),
                              loss_scale_, grad_x);
         });
@@ -128,6 +138,13 @@ class expert_parallel_moe {
     }
 
   private:
+    /// Does the work on the clock's account, and as a span of the trace where there is one.
+    template <class Work>
+    void part(step_part of, std::string_view name, Work&& work,
+              std::initializer_list<const locmoe::flow*> flows = {}) {
+        where_.clock.run(of, [&] { span(where_.exchange.backend(), name, work, flows); });
+    }
+
     // What is drawn at random follows the row's place in the batch of all ranks, which hold equally
     // many rows while training.
     locmoe::route_context context(const batch& of) const {
@@ -163,6 +180,7 @@ class expert_parallel_moe {
         plan_ = where_.node_aggregated ? exchange.plan(assigned, locmoe::node_aggregated{})
                                        : exchange.plan(assigned, locmoe::direct{});
         count_choices(assigned, counts, choices);
+        if (where_.measures) assigned_ = assigned;
     }
 
     void count_choices(const locmoe::assignment& assigned, std::span<const std::int64_t> own,
@@ -197,7 +215,7 @@ class expert_parallel_moe {
                 where_.exchange.backend().scan_counts(own.counts()).total);
             seen.delta = &delta;
         }
-        if (where_.measures) where_.measured = {demand_, used_capacity_, load_, delta};
+        if (where_.measures) where_.measured = {demand_, used_capacity_, load_, delta, assigned_};
         capacity_.observe(seen);
     }
 
@@ -225,6 +243,7 @@ class expert_parallel_moe {
     std::vector<std::int64_t> load_;  // [n], of all ranks
     locmoe::capacity_demand demand_ = {};
     std::optional<std::int64_t> used_capacity_;
+    locmoe::assignment assigned_;  // kept where it is measured
     locmoe::exchange_plan plan_;
     std::vector<Scalar> row_weights_;
     matrix<Scalar> expert_in_, expert_out_, grad_out_, grad_in_;  // [R, d]

@@ -23,6 +23,9 @@ struct options {
     std::size_t ranks_per_node = 2;
     std::string data;
     std::string json;             ///< empty: none
+    std::string trace;            ///< empty: none
+    std::string page;             ///< empty: none
+    std::string curves;           ///< empty: none
     std::string capacity_report;  ///< empty: none
     std::string capacity;         ///< as the reader wrote it
     training_options training;
@@ -85,6 +88,12 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     app.add_option("--capacity-report", o.capacity_report,
                    "SVG file for the last router's capacity against its angles; prints them too");
     app.add_option("--json", o.json, "file to write the results to");
+    app.add_option("--curves", o.curves, "SVG file for the losses of all routers");
+    app.add_option("--trace", o.trace,
+                   "JSON file for Perfetto: what each rank did in the last router's last step");
+    app.add_option("--page", o.page,
+                   "HTML file: what the last router's last step sent, with times predicted and "
+                   "measured");
     app.add_option("--experts", t.shape.experts, "experts in a layer")
         ->check(positive)
         ->capture_default_str();
@@ -149,7 +158,9 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
         return wrong("--width: at least --experts, " + std::to_string(t.shape.experts) + ", got " +
                      std::to_string(t.shape.width));
     for (const auto& [option, path] :
-         {std::pair("--json: ", o.json), std::pair("--capacity-report: ", o.capacity_report)})
+         {std::pair("--json: ", o.json), std::pair("--capacity-report: ", o.capacity_report),
+          std::pair("--curves: ", o.curves), std::pair("--trace: ", o.trace),
+          std::pair("--page: ", o.page)})
         if (!path.empty() && !std::ofstream(path, std::ios::app))
             return wrong(option + ("cannot write " + path));
 #if !LOCMOE_TRAINER_WITH_BOOST_MATH

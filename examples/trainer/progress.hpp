@@ -34,12 +34,13 @@ class progress {
             constexpr std::size_t width = 30;
             const std::size_t filled = width * done / steps_;
             const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
-            std::fprintf(stderr, "\r%-8s [%s] %zu/%zu  %.3f bits/byte  %.1f steps/s  %.0f s left ",
+            std::fprintf(stderr,
+                         "\r%-13s [%s] %zu/%zu  %.3f bits/byte  %.1f steps/s  %.0f s left\033[K",
                          label_.c_str(), bar.c_str(), done, steps_, loss_bits, rate, left);
             if (last) std::fputc('\n', stderr);
         } else {
             std::fprintf(stderr,
-                         "%-8s step %zu of %zu, %.3f bits/byte, %.1f steps/s, %.0f s left\n",
+                         "%-13s step %zu of %zu, %.3f bits/byte, %.1f steps/s, %.0f s left\n",
                          label_.c_str(), done, steps_, loss_bits, rate, left);
         }
         std::fflush(stderr);

@@ -72,12 +72,15 @@ class rank_trainer {
             clear_gradients(parameters_);
             environment_.step = steps_done_;
             environment_.measures = steps_done_ + 1 == options_.steps;
+            if constexpr (requires { backend_.record(true); })
+                backend_.record(environment_.measures);
             const double nats = model_.forward(batch_, static_cast<Scalar>(1 / all_rows));
             model_.backward(batch_);
             loss = sum_over_ranks(nats / all_rows) / std::numbers::ln2;
             optimizer_.step(learning_rate(steps_done_, options_.steps, options_.steps / 20 + 1,
                                           options_.peak_rate));
         });
+        if constexpr (requires { backend_.record(false); }) backend_.record(false);
         ++steps_done_;
         return loss;
     }

@@ -4,6 +4,11 @@
 #include <string>
 
 #include "catch.hpp"
+#include "locmoe/plan/describe_html.hpp"
+#include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/simulate.hpp"
+#include "random_cases.hpp"
 #include "run_program.hpp"
 
 using Catch::Contains;
@@ -53,16 +58,9 @@ document.documentElement.setAttribute('data-found',
     document.querySelectorAll('svg').length + '.');
 </script>)";
 
-void check_page(const std::string& cluster, const std::string& options, int drawings) {
+void check_text(const std::string& page, int drawings) {
     const scratch_folder folder;
-    const std::string file = folder / "page.html";
-    const auto e =
-        run(LOCMOE_PLAN " " + (cluster.front() == '{' ? folder.write("c.json", cluster) : cluster) +
-                " " + options + " --html " + file,
-            folder);
-    INFO(e.said);
-    REQUIRE(e.code == 0);
-    const std::string page = text_of(file);
+    const std::string file = folder.write("page.html", page);
     CHECK(page.size() < 2000000);
 
     // A browser that mends nothing has what was written, but for how it spells empty elements.
@@ -91,11 +89,40 @@ void check_page(const std::string& cluster, const std::string& options, int draw
           "cut: ; over: ; wide: false; drawings: " + std::to_string(drawings) + ".");
 }
 
+void check_page(const std::string& cluster, const std::string& options, int drawings) {
+    const scratch_folder folder;
+    const std::string file = folder / "page.html";
+    const auto e =
+        run(LOCMOE_PLAN " " + (cluster.front() == '{' ? folder.write("c.json", cluster) : cluster) +
+                " " + options + " --html " + file,
+            folder);
+    INFO(e.said);
+    REQUIRE(e.code == 0);
+    check_text(text_of(file), drawings);
+}
+
 }  // namespace
 
 TEST_CASE("A browser finds nothing to mend and nothing cut off on a page of 4 ranks") {
     check_page(R"({"nodes": {"count": 2, "ranks": 2}})", "--zipf 1 --tokens 512", 5);
     check_page(R"({"nodes": {"count": 1, "ranks": 4}})", "--uniform --tokens 64 --capacity 1", 6);
+}
+
+TEST_CASE("A browser finds nothing to mend and nothing cut off on a page of a measured run") {
+    const auto job = random_cases::job_on(5, 3);
+    const auto plans =
+        plan_all(locmoe::node_aggregated{}, job.nodes, job.placement, job.assigned);
+    const auto out = simulate(plans, &locmoe::exchange_plan::dispatch, 512, job.nodes, {});
+    const auto back = simulate(plans, &locmoe::exchange_plan::combine, 512, job.nodes, {});
+    check_text(locmoe::describe_html(
+                   plans, job.nodes,
+                   {.row_bytes = 512,
+                    .title = "Measured & predicted",
+                    .measured_dispatch = out.phases,
+                    .measured_combine = back.phases,
+                    .capacity_svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 90 "
+                                    "60\"><path stroke=\"#f00\" d=\"M0 0L90 60\"/></svg>"}),
+               8);
 }
 
 TEST_CASE("A browser finds nothing to mend and nothing cut off on a page of 256 ranks") {

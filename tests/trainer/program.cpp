@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <sstream>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -42,13 +44,12 @@ struct scratch_file {
 };
 
 /// A run so small that it takes a second.
+const std::string small_run =
+    LOCMOE_TRAIN " --steps 3 --sequences 2 --context 16 --width 16 --inner 16 --heads 2 ";
+
 nlohmann::json train(const std::string& launcher, const std::string& options) {
     const scratch_file file;
-    const auto e =
-        run(launcher +
-            " " LOCMOE_TRAIN
-            " --steps 3 --sequences 2 --context 16 --width 16 --inner 16 --heads 2 --json " +
-            file.path + " " + options);
+    const auto e = run(launcher + " " + small_run + "--json " + file.path + " " + options);
     INFO(e.said);
     REQUIRE(e.code == 0);
     std::ifstream in(file.path);
@@ -61,6 +62,7 @@ TEST_CASE("A wrong option or value gets one line on standard error and exit code
     for (const char* wrong :
          {"--no-such-option", "--router soft", "--steps 0", "--steps many",
           "--backend smoke-signals", "--data /no/such/folder", "--json /no/such/folder/file",
+          "--trace /no/such/folder/file", "--page /no/such/folder/file", "--curves /no/such/folder/f",
           "--heads 3", "--experts 500", "--capacity 1.25", "--capacity factor:0",
           "--capacity factor:1.2x", "--nodes", "--seed", "stray"}) {
         const auto e = run(std::string(LOCMOE_TRAIN " ") + wrong);
@@ -118,6 +120,74 @@ TEST_CASE("The JSON has the baseline and, for each router, all that the table sh
         }
         CHECK(parts == Approx(r["step_ms"]["total"].get<double>()));
     }
+}
+
+TEST_CASE("The trace has the last step of each rank with the plan's phases") {
+    const scratch_file file;
+    const auto e = run(small_run + "--router switch --strategy node_aggregated --trace " + file.path);
+    INFO(e.said);
+    REQUIRE(e.code == 0);
+    std::ifstream in(file.path);
+    const auto events = nlohmann::json::parse(in)["traceEvents"];
+    for (int rank = 0; rank < 4; ++rank) {
+        std::map<std::string, int> spans, phases;
+        double step_end = 0;
+        for (const auto& event : events) {
+            if (event["pid"] != rank || event["ph"] != "X") continue;
+            CHECK(event["dur"].get<double>() >= 0);
+            if (event["cat"] == "step") {
+                CHECK(event["ts"].get<double>() >= step_end);  // one after the other
+                step_end = event["ts"].get<double>() + event["dur"].get<double>();
+                ++spans[event["name"]];
+            } else if (event["cat"] == "dispatch" && event["name"] != "pack") {
+                ++phases[event["name"]];
+            }
+        }
+        for (const char* name : {"route", "plan", "dispatch", "dispatch_weights", "expert",
+                                 "combine", "combine_backward", "expert backward",
+                                 "dispatch_backward", "route backward"}) {
+            INFO("rank " << rank << ", " << name);
+            CHECK(spans[name] == 1);  // one layer has experts
+        }
+        for (const char* name : {"own node", "to relays", "relays to experts"})
+            CHECK(phases[name] == 1);
+    }
+}
+
+TEST_CASE("The page has times predicted and measured, and the capacity where there are angles") {
+    for (const std::string router : {"switch", "locmoe"}) {
+        const scratch_file file;
+        const auto e = run(small_run + "--router " + router + " --page " + file.path);
+        INFO(e.said);
+        REQUIRE(e.code == 0);
+        std::stringstream page;
+        page << std::ifstream(file.path).rdbuf();
+        for (const char* words : {"Dispatch, predicted", "Dispatch, measured", "Combine, measured",
+                                  "The last step of "})
+            CHECK(page.str().find(words) != std::string::npos);
+    }
+}
+
+TEST_CASE("The curves are one for each router, with its name") {
+    const scratch_file file;
+    const auto e = run(small_run + "--curves " + file.path);
+    REQUIRE(e.code == 0);
+    std::stringstream svg;
+    svg << std::ifstream(file.path).rdbuf();
+    for (const char* router : {">hash ", ">switch ", ">locmoe "})
+        CHECK(svg.str().find(router) != std::string::npos);
+}
+
+TEST_CASE("A bar stands on a terminal alone") {
+    const auto plain = run(small_run + "--router hash");
+    REQUIRE(plain.code == 0);
+    CHECK(plain.said.find("hash          step 3 of 3, ") == 0);
+    CHECK(plain.said.find('\r') == std::string::npos);
+    const auto shown = run("{ script -qec '" + small_run + "--router hash' /dev/null >&2; }");
+    REQUIRE(shown.code == 0);
+    CHECK(shown.said.find("\rhash          [##############################] 3/3 ") !=
+          std::string::npos);
+    CHECK(shown.said.find(" s left\033[K") != std::string::npos);
 }
 
 TEST_CASE("On one node nothing is inter-node, and on nodes of one rank nothing is intra-node") {

@@ -32,6 +32,9 @@ struct page_options {
     /// [P][phases], in seconds from the exchange's start; empty: not measured.
     std::span<const std::vector<phase_times>> measured_dispatch = {};
     std::span<const std::vector<phase_times>> measured_combine = {};
+
+    /// A figure of the capacity, as `to_svg` of a capacity report draws it; empty: none.
+    std::string capacity_svg = {};
 };
 
 namespace detail::page {
@@ -254,12 +257,30 @@ inline std::string load_section(std::span<const exchange_plan> plans) {
     return html + bar_chart(dropped, "Dropped pairs of each rank", "rank");
 }
 
+/// A drawing with a style of its own, which the page's does not reach.
+inline std::string picture(std::string_view svg, std::string_view title) {
+    constexpr const char* digits = "0123456789ABCDEF";
+    std::string address = "data:image/svg+xml,";
+    for (const char c : svg) {
+        const auto code = static_cast<unsigned char>(c);
+        if (c == '"' || c == '#' || c == '%' || c == '<' || c == '>' || c == '&' || code < ' ' ||
+            code > '~') {
+            address += '%';
+            address += digits[code / 16];
+            address += digits[code % 16];
+        } else {
+            address += c;
+        }
+    }
+    return concat("<img class=\"picture\" alt=\"", title, "\" src=\"", address, "\">\n");
+}
+
 }  // namespace detail::page
 
 /// A whole cluster's exchange as one HTML page that needs nothing else, no network and no script:
 /// `plans[r]` is rank r's. It shows the strategy and why it was chosen; who sends how much to whom,
 /// by node and by rank; each phase on a time line, as `simulate` predicts it and, where given, as
-/// measured; the load of the experts, and drops. Above 256 ranks, or nodes, neighbours share a cell
+/// measured; the load of the experts, and drops; the capacity where a figure is given. Above 256 ranks, or nodes, neighbours share a cell
 /// of the map, and above 32 nodes a line of the time line, so that a page stays below 2 MB.
 /// Throws argument_error where plans, costs or times do not fit, plan_error as `simulate` does.
 inline std::string describe_html(std::span<const exchange_plan> plans, const topology& nodes,
@@ -327,6 +348,8 @@ inline std::string describe_html(std::span<const exchange_plan> plans, const top
         times_of("Combine", plans, &exchange_plan::combine, back, options.measured_combine, nodes,
                  options.row_bytes));
     html += load_section(plans);
+    if (!options.capacity_svg.empty())
+        html += concat("<h3>Capacity</h3>\n", picture(options.capacity_svg, "Capacity of an expert"));
     return html + "</main>\n</body>\n</html>\n";
 }
 

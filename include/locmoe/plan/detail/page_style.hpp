@@ -69,6 +69,8 @@ svg text.v6{fill:var(--t6)}svg text.v7{fill:var(--t7)}
 .column{fill:var(--bar)}
 .mean{stroke:var(--mean);stroke-dasharray:6 4}
 .most{stroke:var(--most)}
+.picture{display:block;width:100%;max-width:820px;margin:8px 0}
+@media (prefers-color-scheme:dark){.picture{filter:invert(.93) hue-rotate(180deg)}}
 details{margin:8px 0}
 summary{cursor:pointer}
 @media print{.scroll{overflow:visible}}
