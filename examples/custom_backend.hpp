@@ -48,10 +48,10 @@ class socket_backend {
             if (p.socket >= 0) close(p.socket);
     }
 
-    // [backend]
     locmoe::rank_id rank() const { return rank_; }
     std::size_t rank_count() const { return peers_.size(); }
 
+    // [backend]
     /// A window spares a network's receivers too many senders at once; a socket holds its sender
     /// back by itself.
     transfer start(std::span<const locmoe::send_block> sends,
@@ -76,6 +76,7 @@ class socket_backend {
         }
         write_all();
     }
+    // [backend]
 
     std::vector<locmoe::message> exchange_messages(std::vector<locmoe::message> messages) {
         std::vector<words> to_each(peers_.size());
@@ -117,7 +118,6 @@ class socket_backend {
                 throw locmoe::backend_error("agree", 0, told);
             }
     }
-    // [backend]
 
   private:
     using bytes = std::vector<std::byte>;

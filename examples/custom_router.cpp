@@ -16,6 +16,7 @@ struct my_batch {
     std::vector<float> numbers;
 };
 
+// [tensor]
 // One specialisation says how its rows are found. All of locmoe reads it from then on.
 template <>
 struct locmoe::tensor_traits<my_batch> {
@@ -25,7 +26,9 @@ struct locmoe::tensor_traits<my_batch> {
     static std::size_t row_stride(const my_batch& b) { return b.features; }
     static const float* data(const my_batch& b) { return b.numbers.data(); }
 };
+// [tensor]
 
+// [router]
 class stay_home_router {
   public:
     using real = float;
@@ -58,6 +61,7 @@ class stay_home_router {
 };
 
 static_assert(locmoe::router_policy<stay_home_router, my_batch>);
+// [router]
 
 int main() {
     const auto nodes = locmoe::topology::uniform(2, 2);              // two nodes of two ranks

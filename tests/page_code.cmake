@@ -1,8 +1,18 @@
 # The code that a page shows is the code that an example compiles and runs: a block behind
 # <!-- name --> in PAGE stands between two lines // [name] in EXAMPLE.
+# EXAMPLE may be a folder: then in one of the sources in it.
 # usage: cmake -D PAGE=README.md -D EXAMPLE=example.cpp -P page_code.cmake
 file(READ ${PAGE} page)
-file(READ ${EXAMPLE} example)
+if(IS_DIRECTORY ${EXAMPLE})
+  file(GLOB_RECURSE sources ${EXAMPLE}/*.cpp ${EXAMPLE}/*.hpp)
+else()
+  set(sources ${EXAMPLE})
+endif()
+set(example "")
+foreach(source IN LISTS sources)
+  file(READ ${source} text)
+  string(APPEND example "${text}")
+endforeach()
 
 string(REGEX MATCHALL "<!-- [a-z_]+ -->\n```cpp\n" names "${page}")
 list(LENGTH names count)

@@ -16,7 +16,6 @@
 #include "locmoe/exec/in_process.hpp"
 #include "locmoe/locmoe.hpp"
 
-// [kernel]
 class blas_kernels {
   public:
     void gather(const locmoe::row_space& space, const locmoe::row_sums& rows,
@@ -24,6 +23,7 @@ class blas_kernels {
         host_.gather(space, rows, range, to);  // a copy: nothing to compute
     }
 
+    // [kernel]
     template <class Weight>  // float or double
     void sum(const locmoe::row_space& space, const locmoe::row_sums& rows, locmoe::row_range range,
              std::span<const Weight> weights, locmoe::token_rows to) const {
