@@ -13,9 +13,9 @@ if [ $# -gt 1 ] || [[ ${1-} == -* ]]; then
 fi
 . "$root/cmake/setup.sh"
 
-packages=(cmake ninja-build catch2 libboost-dev libboost-mpi-dev openmpi-bin libmpich-dev mpich
-    libxtensor-dev libeigen3-dev libdlpack-dev libopenblas-dev libcli11-dev nlohmann-json3-dev
-    pkg-config librapidcheck-dev)
+packages=(cmake ninja-build catch2 doxygen libboost-dev libboost-mpi-dev openmpi-bin libmpich-dev
+    mpich libxtensor-dev libeigen3-dev libdlpack-dev libopenblas-dev libcli11-dev
+    nlohmann-json3-dev pkg-config librapidcheck-dev)
 build=$root/build/tests
 if [ -z "${CXX-}" ]; then
     packages+=(g++)

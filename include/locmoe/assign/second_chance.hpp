@@ -65,6 +65,7 @@ inline free_slots free_slots_of_rank(const assign_options& options, std::size_t 
     return slots;
 }
 
+/// A routing with second choices, and what it assigns.
 template <class Real>
 struct second_chance_result {
     basic_routing<Real> decided;  ///< a moved pair names its new expert, with its weight there

@@ -119,6 +119,7 @@ std::vector<std::int64_t> choice_words(const candidates<Strategies...>& from,
     return words;
 }
 
+/// What `choose` found.
 struct chosen_strategy {
     std::size_t number = 0;  ///< among the candidates
     plan_choice why;

@@ -30,6 +30,7 @@ struct phase_times {
     friend bool operator==(const phase_times&, const phase_times&) = default;
 };
 
+/// When everything in one exchange happens.
 struct simulated_exchange {
     std::vector<std::vector<phase_times>> phases;  ///< [P][phases]
     std::vector<double> finished;                  ///< [P]: the rows are delivered

@@ -8,6 +8,7 @@
 
 namespace locmoe::inline v0 {
 
+/// What crosses links of one tier.
 struct tier_traffic {
     std::int64_t rows = 0;
     std::int64_t messages = 0;

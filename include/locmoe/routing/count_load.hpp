@@ -19,6 +19,7 @@ enum class counted_choices : std::uint8_t { all, first };
 /// Switch).
 enum class counted_pairs : std::uint8_t { before_drops, after_drops };
 
+/// What a load counts.
 struct load_convention {
     counted_choices choices = counted_choices::all;
     counted_pairs pairs = counted_pairs::before_drops;

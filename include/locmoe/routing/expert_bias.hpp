@@ -8,6 +8,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How far the bias moves in a step.
 struct bias_update {
     double rate = 0.001;   ///< u >= 0; DeepSeek-V3's value for most of its training
     bool centred = false;  ///< true: take off the steps' mean, so that the biases' sum stays

@@ -11,6 +11,7 @@
 
 namespace locmoe::inline v0 {
 
+/// A view is a tensor itself.
 template <class E>
 struct tensor_traits<matrix_view<E>> {
     using value_type = std::remove_const_t<E>;
@@ -43,6 +44,7 @@ struct tensor_traits<std::span<std::array<E, D>>> {
     static E* data(const tensor& t) { return t.empty() ? nullptr : t.front().data(); }
 };
 
+/// The same, to be read alone.
 template <class E, std::size_t D>
 struct tensor_traits<std::span<const std::array<E, D>>> {
     using tensor = std::span<const std::array<E, D>>;
