@@ -29,6 +29,19 @@ inline constexpr std::size_t row_lanes = 8;
 using float_rows = lanes<float, row_lanes>;
 using int_rows = lanes<std::int32_t, row_lanes>;
 
+/// Of four vectors, each in both its halves: out[c] holds number c of each.
+[[gnu::always_inline]] inline void transpose_halves(const float_rows (&in)[4],
+                                                    float_rows (&out)[4]) {
+    const float_rows low01 = __builtin_shufflevector(in[0], in[1], 0, 8, 1, 9, 4, 12, 5, 13);
+    const float_rows high01 = __builtin_shufflevector(in[0], in[1], 2, 10, 3, 11, 6, 14, 7, 15);
+    const float_rows low23 = __builtin_shufflevector(in[2], in[3], 0, 8, 1, 9, 4, 12, 5, 13);
+    const float_rows high23 = __builtin_shufflevector(in[2], in[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    out[0] = __builtin_shufflevector(low01, low23, 0, 1, 8, 9, 4, 5, 12, 13);
+    out[1] = __builtin_shufflevector(low01, low23, 2, 3, 10, 11, 6, 7, 14, 15);
+    out[2] = __builtin_shufflevector(high01, high23, 0, 1, 8, 9, 4, 5, 12, 13);
+    out[3] = __builtin_shufflevector(high01, high23, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
 /// Four numbers from `first` on, and of the seven rows after it, `stride` apart: columns[c] holds
 /// number c of each row.
 template <class E>
@@ -42,25 +55,43 @@ template <class E>
         load_lanes<4>(first + (i + 4) * stride, high);
         row[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
     }
-    const float_rows low01 = __builtin_shufflevector(row[0], row[1], 0, 8, 1, 9, 4, 12, 5, 13);
-    const float_rows high01 = __builtin_shufflevector(row[0], row[1], 2, 10, 3, 11, 6, 14, 7, 15);
-    const float_rows low23 = __builtin_shufflevector(row[2], row[3], 0, 8, 1, 9, 4, 12, 5, 13);
-    const float_rows high23 = __builtin_shufflevector(row[2], row[3], 2, 10, 3, 11, 6, 14, 7, 15);
-    columns[0] = __builtin_shufflevector(low01, low23, 0, 1, 8, 9, 4, 5, 12, 13);
-    columns[1] = __builtin_shufflevector(low01, low23, 2, 3, 10, 11, 6, 7, 14, 15);
-    columns[2] = __builtin_shufflevector(high01, high23, 0, 1, 8, 9, 4, 5, 12, 13);
-    columns[3] = __builtin_shufflevector(high01, high23, 2, 3, 10, 11, 6, 7, 14, 15);
+    transpose_halves(row, columns);
+}
+
+/// The same for eight numbers of each row, which are read one row after the other: from memory, that
+/// is twice as fast as in any other order.
+template <class E>
+[[gnu::always_inline]] inline void load_columns(const E* first, std::size_t stride,
+                                                float_rows (&columns)[8]) {
+    float_rows row[2][4], half[2][4];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) load_lanes<8>(first + i * stride, row[i / 4][i % 4]);
+    transpose_halves(row[0], half[0]);
+    transpose_halves(row[1], half[1]);
+#pragma GCC unroll 4
+    for (std::size_t c = 0; c < 4; ++c) {
+        columns[c] = __builtin_shufflevector(half[0][c], half[1][c], 0, 1, 2, 3, 8, 9, 10, 11);
+        columns[c + 4] =
+            __builtin_shufflevector(half[0][c], half[1][c], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
 }
 
 /// sums += the first `count` numbers of eight rows, from left to right; `count` is a multiple of 4.
 template <class E>
 [[gnu::always_inline]] inline void add_columns(const E* first, std::size_t stride,
                                                std::size_t count, float_rows& sums) {
-    for (std::size_t c = 0; c < count; c += 4) {
-        float_rows columns[4];
+    std::size_t c = 0;
+    for (; c + 8 <= count; c += 8) {
+        float_rows columns[8];
         load_columns(first + c, stride, columns);
+#pragma GCC unroll 8
         for (const float_rows& column : columns) sums += column;
     }
+    if (c == count) return;
+    float_rows columns[4];
+    load_columns(first + c, stride, columns);
+#pragma GCC unroll 4
+    for (const float_rows& column : columns) sums += column;
 }
 
 #else

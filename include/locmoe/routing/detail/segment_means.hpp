@@ -37,7 +37,9 @@ template <class E>
         std::memcpy(&numbers, column, sizeof column);
         sums += numbers;
     }
-    if (whole != 0) {
+    if (whole == sum_parts) {
+        add_columns(x, length, sum_parts, sums);
+    } else if (whole != 0) {
         float parts[row_lanes * sum_parts];
         // One segment after the other, as they lie in memory: so it is read fastest.
         for (std::size_t i = 0; i < row_lanes; ++i) {

@@ -101,10 +101,10 @@ template <std::size_t K>
     int_rows index[K], at = {};
     const best_of_rows best{value, index, K};
     best.start();
-    for (std::size_t c = 0; c < n; c += 4) {
-        float_rows columns[4];
+    for (std::size_t c = 0; c < n; c += 8) {
+        float_rows columns[8];
         load_columns(first + c, stride, columns);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (const float_rows& column : columns) {
             zeros += column - column;
             best.offer(column, at);
