@@ -130,8 +130,8 @@ void compare(bench::report& report, const std::string& name, double work, const 
     }
 }
 
-/// How long one of `items` takes, beside how long it should: `ratio` is at least 1 where it does not
-/// take longer.
+/// How long one of `items` takes, beside how long it should: `ratio` is at least 1 where it does
+/// not take longer.
 void time_of(bench::report& report, const std::string& name, const std::function<void()>& kernel,
              double items, const char* unit, double most) {
     if (!report.wants(name)) return;
@@ -478,6 +478,10 @@ void positions(bench::report& report, std::size_t T, std::size_t n, std::size_t 
              {"skewed", "half of the slots to one expert", place(skewed)}},
             21);
     time_of(report, "positions, " + shape, place(uniform), slots, "ns/slot", 1.5);
+    thread_team team(2);
+    compare(report, "positions, " + shape + two, slots, "slots/ns",
+            [&] { assign_into(uniform, assigned, {}, team); },
+            {{"one", "one thread", place(uniform), 1.8}}, 21, wall_ns);
 }
 
 }  // namespace

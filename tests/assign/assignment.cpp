@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "locmoe/exec/thread_team.hpp"
+
 #include "catch.hpp"
 #include "random_cases.hpp"
 
@@ -155,4 +157,40 @@ TEST_CASE("assign names the rank, and refuses capacities that do not fit", "[ass
                       Catch::Contains("capacities of expert 1: expected 0 or more, got -2"));
     CHECK_THROWS_WITH(assign(simple({0}, 1, 2), {.capacity = 1, .capacities = two}),
                       Catch::Contains("capacity: expected none where each expert has its own"));
+}
+
+TEST_CASE("over several threads every pair gets the place that it gets from one", "[assign]") {
+    const std::size_t tokens = 9001, k = 2, n = 7;
+    random_cases::generator g(3);
+    std::vector<expert_id> chosen;
+    for (std::size_t i = 0; i < tokens * k; ++i) {
+        const std::size_t e = g.up_to(n + 3);  // the last ones: none, or one that most choose
+        chosen.push_back(e < n ? expert_id(e) : e == n ? no_expert : expert_id(2));
+    }
+    const routing decided = simple(chosen, k, n);
+    const std::vector<std::int64_t> before{0, 5, 2000, 9000, 1, 2, 3};
+    const std::vector<std::int64_t> own{0, 1, 2, 10, 500, 1700, 9000};
+    const assign_options all[] = {{},
+                                  {.capacity = 1500},
+                                  {.capacity = 2500, .before = before},
+                                  {.capacity = 0},
+                                  {.before = before, .capacities = own}};
+    for (const assign_options& options : all) {
+        const assignment alone = assign(decided, options);
+        for (const std::size_t width : {1u, 2u, 3u, 9u}) {
+            thread_team team(width);
+            assignment together;
+            assign_into(decided, together, options, team);
+            CHECK(together.expert == alone.expert);
+            CHECK(together.position == alone.position);
+            CHECK(together.kept == alone.kept);
+            CHECK(together.dropped == alone.dropped);
+            CHECK(together.ledger == alone.ledger);
+        }
+    }
+    routing wrong = decided;
+    wrong.chosen[17000] = expert_id(n);
+    thread_team team(2);
+    assignment together;
+    CHECK_THROWS_AS(assign_into(wrong, together, {}, team), argument_error);
 }

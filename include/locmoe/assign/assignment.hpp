@@ -10,6 +10,7 @@
 #include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
+#include "locmoe/core/parallel.hpp"
 #include "locmoe/routing/drop_ledger.hpp"
 #include "locmoe/routing/routing.hpp"
 
@@ -133,23 +134,27 @@ std::size_t expert_index(const basic_routing<Real>& decided, std::size_t i, rank
     return static_cast<std::size_t>(e);
 }
 
-/// Goes through the pairs, tokens in order and each token's slots in order, gives each that
-/// `has_room(pair, expert)` the next position at its expert, from `next` `[n]`, and books the rest.
-template <class Real, class HasRoom>
-void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> next, rank_id rank,
-                 const HasRoom& has_room, assignment& a) {
-    const std::size_t pairs = decided.chosen.size();
-    const std::size_t k = decided.choice_count;
+/// Gives `a` the shape of the routing; its pairs are of no particular content.
+template <class Real>
+void shape_assignment(const basic_routing<Real>& decided, assignment& a) {
     a.token_count = decided.token_count;
-    a.choice_count = k;
+    a.choice_count = decided.choice_count;
     a.expert_count = decided.expert_count;
-    a.expert.resize(pairs);
-    a.position.resize(pairs);
-    a.kept.resize(next.size());
-    a.dropped.assign(next.size(), 0);
+    a.expert.resize(decided.chosen.size());
+    a.position.resize(decided.chosen.size());
+    a.kept.assign(decided.expert_count, 0);
+    a.dropped.assign(decided.expert_count, 0);
+    a.ledger = {};
+}
+
+/// Goes through the pairs [begin, end), gives each that `has_room(pair, expert)` the next position
+/// at its expert, from `next` `[n]`, and books the rest in `dropped` `[n]` and in what it returns.
+template <class Real, class HasRoom>
+drop_ledger place_range(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
+                        std::span<std::int64_t> next, std::span<std::int64_t> dropped,
+                        rank_id rank, const HasRoom& has_room, assignment& a) {
     drop_ledger ledger;
-    for (std::size_t e = 0; e < next.size(); ++e) a.kept[e] = -next[e];
-    for (std::size_t i = 0; i < pairs; ++i) {
+    for (std::size_t i = begin; i < end; ++i) {
         const expert_id chosen = decided.chosen[i];
         if (chosen == no_expert) {
             a.expert[i] = no_expert;
@@ -161,16 +166,71 @@ void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> nex
         if (!has_room(i, e)) {
             a.expert[i] = no_expert;
             a.position[i] = -1;
-            ++a.dropped[e];
-            ++(i % k == 0 ? ledger.capacity : ledger.second_choice);
+            ++dropped[e];
+            ++(i % decided.choice_count == 0 ? ledger.capacity : ledger.second_choice);
             continue;
         }
         a.expert[i] = chosen;
         a.position[i] = next[e]++;
     }
+    return ledger;
+}
+
+/// `place_range` on all pairs: tokens in order and each token's slots in order.
+template <class Real, class HasRoom>
+void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> next, rank_id rank,
+                 const HasRoom& has_room, assignment& a) {
+    shape_assignment(decided, a);
+    for (std::size_t e = 0; e < next.size(); ++e) a.kept[e] = -next[e];
+    a.ledger =
+        place_range(decided, 0, decided.chosen.size(), next, a.dropped, rank, has_room, a);
     for (std::size_t e = 0; e < next.size(); ++e) a.kept[e] += next[e];
-    if (ledger.dropped() != 0) ledger.lost_tokens = count_lost_tokens(decided, a);
-    a.ledger = ledger;
+    if (a.ledger.dropped() != 0) a.ledger.lost_tokens = count_lost_tokens(decided, a);
+}
+
+/// The same by position over several threads, `next` `[n]` being what `before` says: each counts
+/// its own tokens' pairs, and starts where the ones before it end.
+template <class Real, class LimitOf, class Threads>
+void place_pairs_together(const basic_routing<Real>& decided, std::span<std::int64_t> next,
+                          rank_id rank, const LimitOf& limit_of, assignment& a, Threads& threads,
+                          std::size_t parts) {
+    shape_assignment(decided, a);
+    const std::size_t n = decided.expert_count, k = decided.choice_count;
+    struct part_memory {};
+    const auto memory = reused<std::int64_t, part_memory>(2 * parts * n);
+    const auto ledgers = reused<drop_ledger, part_memory>(parts);
+    for (std::int64_t& count : memory) count = 0;
+    const auto starts_of = [&](std::size_t part) { return memory.subspan(part * n, n); };
+    const auto drops_of = [&](std::size_t part) { return memory.subspan((parts + part) * n, n); };
+    const auto first_of = [&](std::size_t part) { return decided.token_count * part / parts * k; };
+    threads.run(parts, [&](std::size_t part) {
+        const auto counts = starts_of(part);
+        for (std::size_t i = first_of(part); i < first_of(part + 1); ++i)
+            if (decided.chosen[i] != no_expert) ++counts[expert_index(decided, i, rank)];
+    });
+    for (std::size_t e = 0; e < n; ++e) {
+        std::int64_t at = next[e];
+        for (std::size_t part = 0; part < parts; ++part) {
+            const std::int64_t room = limit_of(e) > at ? limit_of(e) - at : 0;
+            const std::int64_t count = starts_of(part)[e];
+            starts_of(part)[e] = at;
+            at += count < room ? count : room;
+        }
+        a.kept[e] = at - next[e];
+    }
+    threads.run(parts, [&](std::size_t part) {
+        const auto own = starts_of(part);
+        ledgers[part] = place_range(
+            decided, first_of(part), first_of(part + 1), own, drops_of(part), rank,
+            [&](std::size_t, std::size_t e) { return own[e] < limit_of(e); }, a);
+    });
+    for (std::size_t part = 0; part < parts; ++part) {
+        a.ledger.not_chosen += ledgers[part].not_chosen;
+        a.ledger.capacity += ledgers[part].capacity;
+        a.ledger.second_choice += ledgers[part].second_choice;
+        for (std::size_t e = 0; e < n; ++e) a.dropped[e] += drops_of(part)[e];
+    }
+    if (a.ledger.dropped() != 0) a.ledger.lost_tokens = count_lost_tokens(decided, a);
 }
 
 }  // namespace detail
@@ -181,20 +241,29 @@ void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> nex
 /// [T, k]. Capacity 0 drops everything.
 /// Throws argument_error where a capacity or count is negative, a list has another length than n,
 /// both `capacity` and `capacities` are given, or the routing's shapes disagree.
-template <class Real>
+/// `threads` share the tokens where there are enough of them.
+template <class Real, parallel Threads = const one_thread>
 void assign_into(const basic_routing<Real>& decided, assignment& assigned,
-                 const assign_options& options = {}) {
+                 const assign_options& options = {},
+                 Threads& threads = detail::caller_alone) {
     detail::check_assign(decided, options);
     const std::size_t n = decided.expert_count;
     const auto next = detail::reused<std::int64_t, assignment>(n);
     const std::int64_t all = options.capacity.value_or(std::numeric_limits<std::int64_t>::max());
     for (std::size_t e = 0; e < n; ++e) next[e] = options.before.empty() ? 0 : options.before[e];
-    detail::place_pairs(
-        decided, next, options.rank,
-        [&](std::size_t, std::size_t e) {
-            return next[e] < (options.capacities.empty() ? all : options.capacities[e]);
-        },
-        assigned);
+    const auto limit_of = [&](std::size_t e) {
+        return options.capacities.empty() ? all : options.capacities[e];
+    };
+    constexpr std::size_t pairs_a_part = 4096;  // what waking a thread is worth
+    const std::size_t most = decided.chosen.size() / pairs_a_part, width = threads.width();
+    const std::size_t parts = most < width ? most : width;
+    if (parts > 1)
+        detail::place_pairs_together(decided, next, options.rank, limit_of, assigned, threads,
+                                     parts);
+    else
+        detail::place_pairs(
+            decided, next, options.rank,
+            [&](std::size_t, std::size_t e) { return next[e] < limit_of(e); }, assigned);
 }
 
 /// `assign_into` into an assignment of its own.

@@ -27,6 +27,8 @@ struct one_thread {
 
 namespace detail {
 
+inline constexpr one_thread caller_alone = {};
+
 /// Items [0, count) in as many ranges as run at a time, cut at multiples of `grain`:
 /// `work(begin, end)` for each that is not empty.
 template <parallel Threads, class Work>

@@ -119,7 +119,7 @@ class scored_router {
     /// the tokens where gate and choice look at each by itself.
     template <class Tensor, parallel Threads = const one_thread>
     void route_into(const Tensor& tokens, const route_context& where,
-                    basic_routing<real>& decided, Threads& threads = only_caller) const {
+                    basic_routing<real>& decided, Threads& threads = detail::caller_alone) const {
         const auto view = view_of(tokens);
         begin(view, where, decided);
         decided.probabilities.resize(view.rows * expert_count());
@@ -141,7 +141,7 @@ class scored_router {
     /// them: scores are kept for a few tokens at a time, if gate and choice work in blocks.
     template <class Tensor, parallel Threads = const one_thread>
     void choose_into(const Tensor& tokens, const route_context& where,
-                     basic_routing<real>& decided, Threads& threads = only_caller) const {
+                     basic_routing<real>& decided, Threads& threads = detail::caller_alone) const {
         const auto view = view_of(tokens);
         const auto& gate = part_at(gate_, where);
         const auto& rule = part_at(choice_, where);
@@ -210,8 +210,6 @@ class scored_router {
     }
 
   private:
-    static constexpr one_thread only_caller = {};
-
     template <class Part>
     static decltype(auto) part_at(const Part& part, const route_context& where) {
         if constexpr (requires { part.at(where); })

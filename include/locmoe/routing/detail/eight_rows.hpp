@@ -58,8 +58,8 @@ template <class E>
     transpose_halves(row, columns);
 }
 
-/// The same for eight numbers of each row, which are read one row after the other: from memory, that
-/// is twice as fast as in any other order.
+/// The same for eight numbers of each row, which are read one row after the other: from memory,
+/// that is up to twice as fast as in another order.
 template <class E>
 [[gnu::always_inline]] inline void load_columns(const E* first, std::size_t stride,
                                                 float_rows (&columns)[8]) {
