@@ -11,6 +11,10 @@ namespace locmoe::inline v0 {
 /// `real`. `forward` writes the logits. `backward` takes d loss / d logits and *adds* to d loss /
 /// d tokens `[T, d]` and to d loss / d gate weights `[n, d]`; the latter view is empty for a gate
 /// without parameters. It asks for no ownership of the weights and no softmax.
+///
+/// A gate may also have `in_blocks(tokens)`, which gives an object with `rows_at_once()`, how many
+/// tokens are best taken at a time, and `forward(first, logits)`, const and of any thread, for the
+/// tokens from `first` on. Routers then make scores and choices while the logits are in a cache.
 template <class Gate, class E = float>
 concept gate = requires(const Gate& fixed, matrix_view<const E> tokens,
                         matrix_view<typename Gate::real> written,
