@@ -114,7 +114,9 @@ class mpi_backend {
     mpi_backend(const mpi_backend&) = delete;
     mpi_backend& operator=(const mpi_backend&) = delete;
     ~mpi_backend() {
-        if (std::uncaught_exceptions() > exceptions_)
+        int finalised = 0;
+        MPI_Finalized(&finalised);
+        if (!finalised && std::uncaught_exceptions() > exceptions_)
             abandon("an exception ended the life of its backend");
         if (watch_.given_up()) comm_.never_free();
     }
@@ -259,7 +261,6 @@ class mpi_backend {
 
     count_scan scan_counts(std::span<const std::int64_t> counts) {
         const std::size_t length = counts.size();
-        detail::mpi_count(2 * length + 1, "scan_counts", "counts");
         count_scan scan{std::vector<std::int64_t>(length, 0), {counts.begin(), counts.end()}};
         bool equal = true;  // all lengths so far
         const auto add = [](std::vector<std::int64_t>& to, std::span<const std::int64_t> more) {
@@ -352,8 +353,9 @@ class mpi_backend {
     };
 
     void send(int to, outgoing& what) {
-        detail::check_mpi(MPI_Isend(what.words.data(), static_cast<int>(what.words.size()),
-                                    MPI_INT64_T, to, meeting_tag, comm_.get(), &what.request),
+        const int words = detail::mpi_count(what.words.size(), "mpi_backend", "words");
+        detail::check_mpi(MPI_Isend(what.words.data(), words, MPI_INT64_T, to, meeting_tag,
+                                    comm_.get(), &what.request),
                           "MPI_Isend");
     }
 

@@ -214,9 +214,10 @@ class executor {
     }
 
     /// Cuts a plan into chunks that overlap with the experts' computation; the number must be the
-    /// same on all ranks (`chunk_count` finds a good one). Metadata: two scans of a few counts, and
-    /// one number for each row and pair of the plan, which travels as rows and weights do. The
-    /// executor outlives the pipeline. Throws argument_error where the number is 0 or differs.
+    /// same on all ranks (`chunk_count` finds a good one). Metadata: a scan of a few counts, and one
+    /// number for each row and pair of the plan, which travels as rows and weights do. The executor
+    /// outlives the pipeline. Throws argument_error where the number is 0, plan_error where it differs
+    /// or the plans do not fit together.
     locmoe::pipeline<executor> pipeline(exchange_plan plan, std::size_t chunks) {
         return {*this, std::move(plan), chunks};
     }

@@ -132,7 +132,7 @@ class pipeline {
         const auto leaving = writable_view_of(grad_inputs);
         const auto to = as_token_rows(writable_view_of(grad_tokens));
         const common_value same[] = {type_and_width(from), type_and_width(as_token_rows(leaving)),
-                                     {"type of weights", sizeof(Real)}};
+                                     {"weight type", sizeof(Real)}};
         detail::agreed(executor_->backend(), "backward", same, [&] {
             executor_->check_exchange("backward", whole_, whole_.dispatch, from, "grad_results",
                                       as_token_rows(arriving), "grad_outputs", 0);
