@@ -37,7 +37,7 @@ struct lost_kernels : host_kernels {
 };
 
 void lose_a_rank(const char* how) {
-    mpi_backend backend(MPI_COMM_WORLD, {.deadline = 1s});
+    mpi_backend backend(MPI_COMM_WORLD, {.deadline = 3s});
     const std::size_t ranks = backend.rank_count();
     lost_kernels kernels;
     if (static_cast<std::size_t>(backend.rank()) + 1 == ranks) kernels.how = how;
