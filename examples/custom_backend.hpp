@@ -57,6 +57,7 @@ class socket_backend {
     transfer start(std::span<const locmoe::send_block> sends,
                    std::span<const locmoe::receive_block> receives,
                    std::span<const locmoe::receive_block> paced = {}, std::size_t /*window*/ = 0) {
+        throw_if_broken();
         for (const locmoe::send_block& s : sends) post(s.to, kind::block, {s.data, s.bytes});
         transfer started;
         started.expected_.assign(receives.begin(), receives.end());
@@ -99,6 +100,9 @@ class socket_backend {
     locmoe::count_scan scan_counts(std::span<const std::int64_t> counts) {
         const words own(counts.begin(), counts.end());
         const auto from_each = meet(std::vector<words>(peers_.size(), own));
+        for (const words& counts_there : from_each)
+            if (counts_there.size() != from_each[0].size())
+                throw locmoe::argument_error("scan_counts: ranks bring unlike numbers of counts");
         locmoe::count_scan scan{words(own.size()), words(own.size())};
         for (std::size_t r = 0; r < from_each.size(); ++r)
             for (std::size_t i = 0; i < own.size(); ++i) {
@@ -108,15 +112,32 @@ class socket_backend {
         return scan;
     }
 
-    void agree(std::string_view failure) {
-        const words own(failure.begin(), failure.end());
+    std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
+        words own(1, static_cast<std::int64_t>(number));
+        own.insert(own.end(), failure.begin(), failure.end());
+        std::uint64_t sum = 0;
         const auto from_each = meet(std::vector<words>(peers_.size(), own));
-        for (std::size_t r = 0; r < from_each.size(); ++r)
-            if (!from_each[r].empty()) {
-                std::string told = "rank " + std::to_string(r) + ": ";
-                for (const std::int64_t letter : from_each[r]) told += static_cast<char>(letter);
-                throw locmoe::backend_error("agree", 0, told);
-            }
+        for (std::size_t r = 0; r < from_each.size(); ++r) {
+            sum += static_cast<std::uint64_t>(from_each[r][0]);
+            if (from_each[r].size() == 1) continue;
+            std::string told = "rank " + std::to_string(r) + ": ";
+            for (std::size_t i = 1; i < from_each[r].size(); ++i)
+                told += static_cast<char>(from_each[r][i]);
+            throw locmoe::backend_error("agree", 0, told);
+        }
+        return sum;
+    }
+
+    /// Whoever has not heard it when this rank goes notices that it has left.
+    void abandon(std::string_view failure) {
+        const std::string told =
+            "rank " + std::to_string(rank_) + " gave up: " + std::string(failure);
+        if (broken_.empty()) broken_ = told;
+        for (std::size_t r = 0; r < peers_.size(); ++r) {
+            if (peers_[r].socket < 0) continue;
+            post(static_cast<locmoe::rank_id>(r), kind::end, std::as_bytes(std::span(told)));
+            write_some(peers_[r]);
+        }
     }
 
   private:
@@ -124,7 +145,7 @@ class socket_backend {
     using words = std::vector<std::int64_t>;
 
     /// Blocks may be under way while ranks meet, so they wait in a queue of their own.
-    enum class kind : std::uint64_t { block, meeting };
+    enum class kind : std::uint64_t { block, meeting, end };
     struct header {
         kind what;
         std::uint64_t size;
@@ -151,6 +172,7 @@ class socket_backend {
         peer& p = peers_[index(from)];
         auto& queue = p.arrived[static_cast<std::size_t>(what)];
         while (queue.empty()) {
+            throw_if_broken();
             if (p.socket < 0) throw gone(from);
             move_bytes();
         }
@@ -178,9 +200,14 @@ class socket_backend {
     void write_all() {
         for (std::size_t r = 0; r < peers_.size(); ++r)
             while (!peers_[r].out.empty()) {
+                throw_if_broken();
                 if (peers_[r].socket < 0) throw gone(static_cast<locmoe::rank_id>(r));
                 move_bytes();
             }
+    }
+
+    void throw_if_broken() const {
+        if (!broken_.empty()) throw locmoe::backend_error("socket", 0, broken_);
     }
 
     static locmoe::backend_error gone(locmoe::rank_id rank) {
@@ -208,7 +235,7 @@ class socket_backend {
         if (n > 0) p.out.erase(p.out.begin(), p.out.begin() + n);
     }
 
-    static void read_some(peer& p) {
+    void read_some(peer& p) {
         std::array<std::byte, 65536> chunk;
         const ssize_t n = read(p.socket, chunk.data(), chunk.size());
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -223,13 +250,18 @@ class socket_backend {
             std::memcpy(&head, p.in.data() + at, sizeof head);
             if (p.in.size() - at - sizeof head < head.size) break;
             const std::span<const std::byte> frame(p.in.data() + at + sizeof head, head.size);
-            p.arrived[static_cast<std::size_t>(head.what)].emplace_back(frame.begin(), frame.end());
+            if (head.what != kind::end)
+                p.arrived[static_cast<std::size_t>(head.what)].emplace_back(frame.begin(),
+                                                                            frame.end());
+            else if (broken_.empty())
+                broken_.assign(reinterpret_cast<const char*>(frame.data()), frame.size());
         }
         p.in.erase(p.in.begin(), p.in.begin() + static_cast<std::ptrdiff_t>(at));
     }
 
     locmoe::rank_id rank_;
     std::vector<peer> peers_;
+    std::string broken_;  // what ended everything
 };
 
 static_assert(locmoe::exchange_backend<socket_backend>);

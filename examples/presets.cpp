@@ -21,10 +21,11 @@ int main() {
         for (std::size_t i = 0; i < gate.size(); ++i)
             gate[i] = std::cos(static_cast<float>(3 * i));
         const auto x = as_matrix(std::as_const(tokens), 16);
+        const auto gates = as_matrix(std::as_const(gate), 16);
 
         // [preset]
         const auto like = presets::megatron(2, 1.25);  // or tutel, deepspeed, torchscale, mixtral
-        const top_k_router router(dense_gate<float>(as_matrix(std::as_const(gate), 16)), like.router);
+        const top_k_router router(dense_gate<float>(gates), like.router);
         const routing decided = router.route(x, ex.context());
         const auto slots =
             like.capacity->slots({.token_count = 128, .choice_count = 2, .expert_count = 8});

@@ -2,7 +2,7 @@
 # usage: tests/run.sh [FILTER]
 # Installs what is missing (Debian 12), builds the tests, runs those whose names match the regular
 # expression FILTER, or all. CXX chooses another compiler than g++, with a build folder of its own.
-# LibTorch's adapter is built and tested where libtorch-dev is installed; at 500 MB it is not installed here.
+# Used where it is installed, but too large to install here: LibTorch, Chromium to open pages in, nvcc.
 set -eu
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

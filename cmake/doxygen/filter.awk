@@ -35,14 +35,18 @@ function name_of(line, cut, equal, bracket) {
     if ($0 ~ /^(struct|class) /) inside = name_of($0)
     if ($0 ~ /^    (struct|class) .*[{]$/) nested = name_of($0)
     if ($0 ~ /^    };/) nested = ""
+    if ($0 ~ /^        (struct|class) .*[{]$/) deep = name_of($0)
+    if ($0 ~ /^        };/) deep = ""
     said = ""
     if (!documented && $0 !~ /\/\/\/</) {
         if ($0 ~ /^struct [a-z_0-9]+_options /) {
             said = "What " substr(inside, 1, length(inside) - 8) " can be told."
-        } else if (($0 ~ /^    [a-zA-Z]/ || (nested != "" && $0 ~ /^        [a-zA-Z]/)) &&
+        } else if (($0 ~ /^    [a-zA-Z]/ || (nested != "" && $0 ~ /^        [a-zA-Z]/) ||
+                    (deep != "" && $0 ~ /^            [a-zA-Z]/)) &&
                    $0 !~ /^ *(return|static_assert|template|requires)/) {
             name = name_of($0)
-            if (name != "" && (name == inside || name == nested && $0 ~ /\(/)) said = "Made of what its parameters name."
+            if (name != "" && (name == inside || (name == nested || name == deep) && $0 ~ /\(/))
+                said = "Made of what its parameters name."
             else if (name in means) said = means[name]
         }
     }

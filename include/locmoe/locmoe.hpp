@@ -7,6 +7,7 @@
 //   locmoe/exec/simulated*.hpp      the same with a clock, and kernels on it
 //   locmoe/exec/thread_team.hpp     threads for gates and kernels
 //   locmoe/exec/calibrate.hpp       what a cluster costs, measured: asks for <chrono>
+//   locmoe/exec/traced_backend.hpp  what a real run does and when, with exchange_trace.hpp
 //   locmoe/plan/describe_html.hpp   the report as a page
 //   locmoe/adapt/...                all that names a third party: MPI, xtensor, Eigen, LibTorch...
 
@@ -41,7 +42,6 @@
 #include "locmoe/exec/best_plan.hpp"
 #include "locmoe/exec/calibration.hpp"
 #include "locmoe/exec/choose_order.hpp"
-#include "locmoe/exec/exchange_trace.hpp"
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/exec/host_kernels.hpp"
 #include "locmoe/exec/parallel_kernels.hpp"
@@ -49,7 +49,6 @@
 #include "locmoe/exec/plan_cache.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
-#include "locmoe/exec/traced_backend.hpp"
 #include "locmoe/exec/verify_agreement.hpp"
 #include "locmoe/plan/capacity_padded.hpp"
 #include "locmoe/plan/choose.hpp"

@@ -1,4 +1,4 @@
-// The backend of examples/custom_backend.hpp, in processes of its own, keeps what every backend must.
+// The backend of examples/custom_backend.hpp, in processes of its own.
 
 #include "../../examples/custom_backend.hpp"
 
@@ -15,6 +15,21 @@ TEST_CASE("the example of a user's own backend keeps the laws of a backend", "[e
             backend_laws::ranks_agree(backend);
             backend_laws::calls_do_not_mix(backend, 5);
         }));
+}
+
+TEST_CASE("over a user's own backend a rank that gives up is named by all", "[exec]") {
+    CHECK(run_in_processes(3, [](socket_backend& backend) {
+        if (backend.rank() == 1) backend.abandon("out of luck");
+        std::string told;
+        try {
+            backend.agree("");
+            if (backend.rank() != 1) backend.agree("");
+        } catch (const locmoe::backend_error& e) {
+            told = e.what();
+        }
+        backend_laws::expect(told.find("rank 1 gave up: out of luck") != told.npos,
+                             "the rank that gave up is named", backend.rank());
+    }));
 }
 
 TEST_CASE("over a user's own backend a rank that leaves is an error of those that wait for it",

@@ -62,9 +62,9 @@ TEST_CASE("A wrong option or value gets one line on standard error and exit code
     for (const char* wrong :
          {"--no-such-option", "--router soft", "--steps 0", "--steps many",
           "--backend smoke-signals", "--data /no/such/folder", "--json /no/such/folder/file",
-          "--trace /no/such/folder/file", "--page /no/such/folder/file", "--curves /no/such/folder/f",
-          "--heads 3", "--experts 500", "--capacity 1.25", "--capacity factor:0",
-          "--capacity factor:1.2x", "--nodes", "--seed", "stray"}) {
+          "--trace /no/such/folder/file", "--page /no/such/folder/file",
+          "--curves /no/such/folder/f", "--heads 3", "--experts 500", "--capacity 1.25",
+          "--capacity factor:0", "--capacity factor:1.2x", "--nodes", "--seed", "stray"}) {
         const auto e = run(std::string(LOCMOE_TRAIN " ") + wrong);
         INFO(wrong << ": " << e.said);
         CHECK(e.code == 2);
@@ -124,7 +124,8 @@ TEST_CASE("The JSON has the baseline and, for each router, all that the table sh
 
 TEST_CASE("The trace has the last step of each rank with the plan's phases") {
     const scratch_file file;
-    const auto e = run(small_run + "--router switch --strategy node_aggregated --trace " + file.path);
+    const auto e =
+        run(small_run + "--router switch --strategy node_aggregated --trace " + file.path);
     INFO(e.said);
     REQUIRE(e.code == 0);
     std::ifstream in(file.path);

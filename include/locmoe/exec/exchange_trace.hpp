@@ -98,8 +98,8 @@ std::vector<exchange_trace> gather_traces(Backend& backend, const exchange_trace
 }
 
 /// The traces, one a rank, as JSON in Chrome's trace event format, for Perfetto and
-/// chrome://tracing: a process for each rank; on its first track the spans, and on one track for each
-/// of a span's transfers when that was prepared ("pack") and under way, in microseconds.
+/// chrome://tracing: a process for each rank; on its first track the spans, and on one track for
+/// each of a span's transfers when that was prepared ("pack") and under way, in microseconds.
 /// Throws argument_error where there is not one trace a rank.
 inline std::string trace_json(std::span<const exchange_trace> traces, const topology& nodes) {
     using detail::concat;
@@ -145,9 +145,9 @@ inline std::string trace_json(std::span<const exchange_trace> traces, const topo
     return concat(R"({"displayTimeUnit": "ns", "traceEvents": [)", events, "\n]}\n");
 }
 
-/// [P][phases]: the first `phases` transfers of each rank's last span of that name, in seconds from
-/// when the first rank was ready: what `page_options` takes as measured. Throws argument_error where
-/// a rank has no such span, or fewer transfers in it.
+/// [P][phases]: the first `phases` transfers of each rank's last span of that name, in seconds
+/// from when the first rank was ready: what `page_options` takes as measured. Throws argument_error
+/// where a rank has no such span, or fewer transfers in it.
 inline std::vector<std::vector<phase_times>> measured_times(std::span<const exchange_trace> traces,
                                                             std::string_view span,
                                                             std::size_t phases) {

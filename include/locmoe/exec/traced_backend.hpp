@@ -27,9 +27,9 @@ namespace locmoe::inline v0 {
 ///     const auto traces = gather_traces(traced, traced.trace());
 ///
 /// A transfer is ready to be packed once the rank's last call to the backend has ended: in between
-/// the executor does nothing but make rows. Times are the backend's own where it has a clock, `now()`,
-/// as simulated_backend does; else std::chrono::steady_clock's, from when the ranks met in the
-/// constructor, so that clocks of several machines agree to about a message's latency.
+/// the executor does nothing but make rows. Times are the backend's own where it has a clock,
+/// `now()`, as simulated_backend does; else std::chrono::steady_clock's, from when the ranks met in
+/// the constructor, so that clocks of several machines agree to about a message's latency.
 template <exchange_backend Backend>
 class traced_backend {
   public:
@@ -136,10 +136,13 @@ class traced_backend {
         return scan;
     }
 
-    void agree(std::string_view failure) {
-        backend_->agree(failure);
+    std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
+        const std::uint64_t sum = backend_->agree(failure, number);
         if (recording_) free_since_ = now();
+        return sum;
     }
+
+    void abandon(std::string_view words) { backend_->abandon(words); }
 
   private:
     double clock_now() const {

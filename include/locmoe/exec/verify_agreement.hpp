@@ -41,6 +41,7 @@ class fingerprint {
             add(static_cast<std::uint64_t>(placement.rank_of(static_cast<expert_id>(e))));
     }
 
+    /// Mixes one more in; their order counts.
     fingerprint& add(std::uint64_t word) {
         std::uint64_t z = (value_ ^ word) + 0x9e3779b97f4a7c15u;
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -48,6 +49,7 @@ class fingerprint {
         value_ = z ^ (z >> 31);
         return *this;
     }
+    /// The same for each letter, and their number.
     fingerprint& add(std::string_view text) {
         for (const char c : text) add(static_cast<unsigned char>(c));
         return add(text.size());

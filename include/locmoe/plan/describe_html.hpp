@@ -349,7 +349,8 @@ inline std::string describe_html(std::span<const exchange_plan> plans, const top
                  options.row_bytes));
     html += load_section(plans);
     if (!options.capacity_svg.empty())
-        html += concat("<h3>Capacity</h3>\n", picture(options.capacity_svg, "Capacity of an expert"));
+        html += concat("<h3>Capacity</h3>\n",
+                       picture(options.capacity_svg, "Capacity of an expert"));
     return html + "</main>\n</body>\n</html>\n";
 }
 
