@@ -59,7 +59,7 @@ case $kind in
             run_mpi "$program" ${filter:+"$filter"}
         done ;;
     valgrind)
-        run_mpi valgrind --quiet --error-exitcode=9 --leak-check=full \
+        run_mpi valgrind --quiet --error-exitcode=9 --leak-check=full --num-callers=40 \
             --errors-for-leak-kinds=definite \
             --suppressions=/usr/share/openmpi/openmpi-valgrind.supp \
             --suppressions="$root/tests/mpi/valgrind.supp" \
