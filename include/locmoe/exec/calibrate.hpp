@@ -16,9 +16,10 @@ namespace locmoe::inline v0 {
 ///
 /// - latency, overhead: messages of one byte, one by one, and 16 against 128 in flight;
 /// - bandwidths: the largest message that takes no more than a hundredth of the time (at most
-///   `most_bytes`) against a quarter of it. One rank of each node sends for the rank's on the
-///   network, two ranks exchange for a message's inside; for the card's, and a rank's inside, all
-///   ranks of a node send, inside four messages each;
+///   `most_bytes`) against a quarter of it, or by itself where it takes 300 times as long as a small
+///   one. One rank of each node sends for the rank's on the network, two ranks exchange for a
+///   message's inside; for the card's, and a rank's inside, all ranks of a node send, inside four
+///   messages each;
 /// - packing: `kernels.gather` of random rows of 4 KiB, on all ranks at once.
 ///
 /// A limit shows only where something reaches it. A message's bandwidth inside is at most the

@@ -99,6 +99,7 @@ class calibrator {
     static constexpr std::size_t few = 16;     // messages in flight, for the overhead of each
     static constexpr std::size_t many = 128;
     static constexpr std::size_t least_bytes = 4096;
+    static constexpr std::size_t least_repetitions = 5;
     static constexpr std::size_t row_bytes = 4096;
 
     /// For each message at once, whom it goes to and whom its like comes from. Empty: no part.
@@ -128,10 +129,12 @@ class calibrator {
         double one_bandwidth() const { return bandwidth(one_bytes, one_small, one_large); }
         double all_bandwidth() const { return bandwidth(all_bytes, all_small, all_large); }
 
-        /// What latency and overhead take is in both times. Where the large message took hardly
+        /// What latency and overhead take is in both times, and is known where it hardly counts: then
+        /// one time is less noisy than the difference of two. Where the large message took hardly
         /// longer than its quarter, the difference is noise.
-        static double bandwidth(std::size_t bytes, double quarter, double whole) {
+        double bandwidth(std::size_t bytes, double quarter, double whole) const {
             const auto b = static_cast<double>(bytes);
+            if (whole > 300 * step) return b / (whole - step);
             if (whole > 1.25 * quarter) return 0.75 * b / (whole - quarter);
             return b / (whole > 1e-9 ? whole : 1e-9);
         }
@@ -269,7 +272,8 @@ class calibrator {
         return now() - before;
     }
 
-    /// Repeats while this measurement's share of the time lasts, and keeps the lower quartile.
+    /// Repeats while this measurement's share of the time lasts, and keeps the lower quartile: of a few
+    /// samples at least, since one says little where ranks share processors.
     template <class Work>
     void measure(Work&& work) {
         ++measurement_;
@@ -282,7 +286,8 @@ class calibrator {
             while (place != sorted.begin() && *(place - 1) > sample) --place;
             sorted.insert(place, sample);
             meet(sample);
-        } while (sorted.size() < options_.repetitions && elapsed_ < end);
+        } while (sorted.size() < options_.repetitions &&
+                 (elapsed_ < end || sorted.size() < least_repetitions));
         quartiles_.push_back(sorted[(sorted.size() - 1) / 4]);
     }
 
