@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "locmoe/exec/calibrate.hpp"
 #include "locmoe/exec/exchange_trace.hpp"
 #include "locmoe/exec/in_process.hpp"
 #include "locmoe/exec/traced_backend.hpp"
@@ -114,8 +115,9 @@ void write_pictures(locmoe::traced_backend<Backend>& traced, const locmoe::topol
 template <class Backend>
 void run_rank(Backend& backend, const options& o, const corpus& read, run_report& report) {
     const auto nodes = locmoe::topology::uniform(o.nodes, o.ranks_per_node);
+    training_options t = o.training;
+    if (t.strategy == row_strategy::best) t.costs = locmoe::calibrate(backend, nodes).costs;
     for (const router_kind kind : o.routers) {
-        training_options t = o.training;
         t.router = kind;
         locmoe::traced_backend traced(backend);
         rank_trainer<float, locmoe::traced_backend<Backend>> trainer(traced, nodes, t, read.domains,

@@ -13,8 +13,11 @@
 #include "locmoe/capacity/capacity_schedule.hpp"
 #include "locmoe/capacity/delta_sketch.hpp"
 #include "locmoe/exec/executor.hpp"
+#include "locmoe/exec/plan_cache.hpp"
+#include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
+#include "locmoe/topology/cluster_costs.hpp"
 
 #include "batch.hpp"
 #include "capacity_option.hpp"
@@ -41,6 +44,9 @@ struct moe_statistics {
     std::optional<std::int64_t> capacity_rows;  ///< an expert takes at most; none: dropless
 };
 
+/// How rows travel: by one strategy, or by whichever is cheapest under given costs.
+enum class row_strategy { direct, node_aggregated, best };
+
 /// A Mixture-of-Experts layer whose experts are spread over the ranks: routes its rows, plans,
 /// sends them to their experts, and fetches what those made of them, weighted; backwards the same
 /// way. A dropped row's output is 0. `Backend` is any of locmoe's.
@@ -52,18 +58,23 @@ class expert_parallel_moe {
         locmoe::executor<Backend>& exchange;
         router_options router;
         any_capacity capacity;  ///< what each layer's own schedule starts from
-        bool node_aggregated = false;
+        row_strategy strategy = row_strategy::direct;
+        locmoe::cluster_costs costs = {};  ///< that `best` goes by
         bool training = true;   ///< false: schedules stand still, and routers draw nothing
         bool measures = false;  ///< keep what the last layer does
         std::uint64_t step = 0;
         measured_step measured = {};
         step_clock clock = {};
         moe_statistics statistics = {};
+        const locmoe::exchange_plan* plan = nullptr;  ///< of the last forward pass, the last layer's
     };
 
     expert_parallel_moe(const std::string& name, const model_shape& shape, std::uint64_t seed,
                         environment& where)
-        : where_(where), router_(name, shape.width, where.router, seed), capacity_(where.capacity) {
+        : where_(where),
+          width_(shape.width),
+          router_(name, shape.width, where.router, seed),
+          capacity_(where.capacity) {
         const auto own = where.exchange.placement().experts_of(where.exchange.backend().rank());
         for (const locmoe::expert_id e : own)
             experts_.push_back(make_expert<Scalar>(name, static_cast<std::size_t>(e), shape, seed));
@@ -177,10 +188,23 @@ class expert_parallel_moe {
         used_capacity_ = capacity_.capacity(demand_);
         const auto assigned =
             locmoe::assign(decided_, {.capacity = used_capacity_, .before = scan.before});
-        plan_ = where_.node_aggregated ? exchange.plan(assigned, locmoe::node_aggregated{})
-                                       : exchange.plan(assigned, locmoe::direct{});
+        if (where_.strategy == row_strategy::direct)
+            plan_ = exchange.plan(assigned, locmoe::direct{});
+        else if (where_.strategy == row_strategy::node_aggregated)
+            plan_ = exchange.plan(assigned, locmoe::node_aggregated{});
+        else
+            plan_ = best_plan(assigned);
+        where_.plan = &plan_;
         count_choices(assigned, counts, choices);
         if (where_.measures) assigned_ = assigned;
+    }
+
+    const locmoe::exchange_plan& best_plan(const locmoe::assignment& assigned) {
+        const std::size_t row_bytes = width_ * sizeof(Scalar);
+        if (!best_)
+            best_.emplace(where_.exchange, locmoe::plan_options{row_bytes, where_.costs},
+                          locmoe::all_strategies());
+        return best_->plan(assigned);
     }
 
     void count_choices(const locmoe::assignment& assigned, std::span<const std::int64_t> own,
@@ -235,7 +259,11 @@ class expert_parallel_moe {
         return rows_of(rows, first, end - first);
     }
 
+    using best_plans =
+        locmoe::plan_cache<locmoe::executor<Backend>, decltype(locmoe::all_strategies())>;
+
     environment& where_;
+    std::size_t width_;  // d
     layer_router<Scalar> router_;
     any_capacity capacity_;
     std::vector<feed_forward<Scalar>> experts_;  // this rank's, ascending
@@ -244,6 +272,7 @@ class expert_parallel_moe {
     locmoe::capacity_demand demand_ = {};
     std::optional<std::int64_t> used_capacity_;
     locmoe::assignment assigned_;  // kept where it is measured
+    std::optional<best_plans> best_;  // once it is asked for
     locmoe::exchange_plan plan_;
     std::vector<Scalar> row_weights_;
     matrix<Scalar> expert_in_, expert_out_, grad_out_, grad_in_;  // [R, d]

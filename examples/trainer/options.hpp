@@ -78,8 +78,9 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
                    "domain: each node reads its own domains; shuffled: all read all")
         ->check(CLI::IsMember({"domain", "shuffled"}))
         ->capture_default_str();
-    app.add_option("--strategy", strategy, "how rows travel: direct or node_aggregated")
-        ->check(CLI::IsMember({"direct", "node_aggregated"}))
+    app.add_option("--strategy", strategy,
+                   "how rows travel: direct, node_aggregated, or best by what calibrate measures")
+        ->check(CLI::IsMember({"direct", "node_aggregated", "best"}))
         ->capture_default_str();
     app.add_option("--capacity", capacity,
                    "rows that an expert takes at most: factor:F of the even share, locmoe, "
@@ -174,7 +175,9 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
             o.routers.push_back(kind);
     }
     if (brief && steps->count() == 0) t.steps /= 10;
-    t.node_aggregated = strategy == "node_aggregated";
+    t.strategy = strategy == "best"              ? row_strategy::best
+                 : strategy == "node_aggregated" ? row_strategy::node_aggregated
+                                                 : row_strategy::direct;
     t.shuffled = shards == "shuffled";
     return {o, 0};
 }

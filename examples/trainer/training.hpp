@@ -11,6 +11,7 @@
 
 #include "locmoe/exec/all_reduce.hpp"
 #include "locmoe/exec/executor.hpp"
+#include "locmoe/topology/cluster_costs.hpp"
 
 #include "adam.hpp"
 #include "batch.hpp"
@@ -33,7 +34,8 @@ struct training_options {
     double epsilon = 0.1;  ///< share of tokens that it lets leave their node
     std::uint64_t seed = 1;
     any_capacity capacity;  ///< factor 1.25
-    bool node_aggregated = false;
+    row_strategy strategy = row_strategy::direct;
+    locmoe::cluster_costs costs = {};  ///< that the best strategy is chosen by
     bool shuffled = false;
 };
 
@@ -52,7 +54,8 @@ class rank_trainer {
                        {options.router, options.shape.experts, byte_counts, domains.size(),
                         options.alpha, options.mu, options.epsilon, options.seed},
                        options.capacity,
-                       options.node_aggregated},
+                       options.strategy,
+                       options.costs},
           model_(options.shape, options.seed, environment_),
           parameters_(model_.parameters()),
           optimizer_(parameters_.all()),
@@ -125,6 +128,11 @@ class rank_trainer {
 
     language_model<Scalar, expert_parallel_moe<Scalar, Backend>>& model() { return model_; }
     const moe_statistics& statistics() const { return environment_.statistics; }
+
+    /// What the layers share: its strategy may change from step to step, on all ranks alike.
+    typename expert_parallel_moe<Scalar, Backend>::environment& environment() {
+        return environment_;
+    }
 
   private:
     static std::size_t index(locmoe::rank_id rank) { return static_cast<std::size_t>(rank); }

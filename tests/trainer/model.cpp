@@ -226,13 +226,17 @@ TEST_CASE("Expert-parallel training is the single-rank dense computation of the 
                               locmoe::topology::from_node_of_rank({1, 0, 1})})
         for (const router_kind router : all_routers())
             for (const bool drops : {false, true})
-                for (const bool aggregated : {false, true}) {
-                    if (!is_main(router) && drops != aggregated) continue;
+                for (const auto strategy :
+                     {row_strategy::direct, row_strategy::node_aggregated, row_strategy::best}) {
+                    const bool aggregated = strategy == row_strategy::node_aggregated;
+                    if (!is_main(router) &&
+                        (drops != aggregated || strategy == row_strategy::best))
+                        continue;
                     INFO(router_name(router) << " on " << nodes.rank_count() << " ranks"
                                              << (drops ? ", fixed capacity" : ", dropless")
-                                             << (aggregated ? ", node_aggregated" : ", direct"));
+                                             << ", strategy " << static_cast<int>(strategy));
                     auto options = options_for(router, drops ? of_factor(0.9) : dropless());
-                    options.node_aggregated = aggregated;
+                    options.strategy = strategy;
                     const auto dense = train_densely<double>(options, nodes);
                     if (is_main(router) || !drops) CHECK((dense.dropped > 0) == drops);
                     check_same(train_expert_parallel<double>(options, nodes), dense, 1e-9);
