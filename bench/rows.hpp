@@ -25,6 +25,7 @@ struct row {
     double rival_value = 0;
     double ratio = 0;
     std::optional<double> target = std::nullopt;  ///< least ratio to reach; none: for the record
+    std::optional<double> spread = std::nullopt;  ///< of value: upper minus lower quartile / median
 };
 
 class report {
@@ -55,6 +56,7 @@ class report {
         std::printf("%-64s %12.4g %-10s %12.4g %8.3g", r.name.c_str(), r.value, r.unit.c_str(),
                     r.rival_value, r.ratio);
         if (r.target) std::printf(" %8.3g%s", *r.target, r.ratio < *r.target ? "  missed" : "");
+        if (r.spread) std::printf("  (spread %.0f %%)", 100 * *r.spread);
         std::printf("\n");
         std::fflush(stdout);
         rows_.push_back(std::move(r));
@@ -74,6 +76,7 @@ class report {
                             {"rival_value", r.rival_value},
                             {"ratio", r.ratio},
                             {"target", r.target ? nlohmann::json(*r.target) : nlohmann::json()}});
+            if (r.spread) rows.back()["spread"] = *r.spread;
         }
         std::printf("%zu rows, %zu of %zu targets reached\n", rows_.size(), targets - missed,
                     targets);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # usage: bench/run.sh SUITE [--json FILE]
-# Installs what is missing (Debian 12), builds one suite and runs it, `alltoallv` on RANKS ranks (8).
+# Installs what is missing (Debian 12), builds one suite and runs it, `alltoallv` on RANKS ranks (8),
+# `vcluster` on a cluster of network namespaces, as root.
 # Without SUITE, lists the suites.
 set -eu
 
@@ -16,6 +17,10 @@ if ! grep -qxF -- "$suite" <<<"$suites"; then
     echo "bench/run.sh: no suite '$suite'; there are:" $suites >&2
     exit 2
 fi
+if [ "$suite" = vcluster ] && [ "$(id -u)" -ne 0 ]; then
+    echo "bench/run.sh: vcluster needs root, for network namespaces and tc" >&2
+    exit 3
+fi
 . "$root/cmake/setup.sh"
 install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libopenblas-dev \
     nlohmann-json3-dev libxtensor-dev libcli11-dev
@@ -27,5 +32,9 @@ program=$build/bench/locmoe_bench_$suite
 if [ "$suite" = alltoallv ]; then  # needs ranks: 8, or as many as RANKS says
     launch=(mpirun --allow-run-as-root --oversubscribe -np "${RANKS:-8}")
     exec timeout -k 5 600 "${launch[@]}" "$program" "$@"
+fi
+if [ "$suite" = vcluster ]; then
+    install_packages iproute2
+    exec timeout -k 15 1200 bash "$root/bench/cluster/vcluster.sh" with 4 200mbit 4 "$program" "$@"
 fi
 exec "$program" "$@"
