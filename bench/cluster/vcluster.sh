@@ -33,7 +33,7 @@ need_machine() {
         command -v "$program" >/dev/null ||
             fail 3 "no $program (Debian: iproute2, util-linux, openmpi-bin, gcc)"
     done
-    mpirun --version 2>/dev/null | grep -q 'Open MPI\|OpenRTE' || fail 3 "mpirun is not Open MPI's"
+    [[ $(mpirun --version 2>&1) == *"Open MPI"* ]] || fail 3 "mpirun is not Open MPI's"
     unshare --net --uts --ipc --mount true 2>/dev/null ||
         fail 3 "this kernel or container refuses new namespaces"
 }

@@ -11,8 +11,8 @@ namespace locmoe::inline v0 {
 
 /// Measures a cluster's costs on its ranks, in about `options.seconds`. Collective; every rank gets
 /// the same result, to the bit, and it passes check_costs. Times are the backend's own where it has
-/// `now()`, else a steady clock's; of each measurement the lower quartile counts, of the ranks the
-/// slowest. All nodes work at once, each rank with neighbours in a circle:
+/// `now()`, else a steady clock's; of each sample the slowest rank counts, of a measurement's samples
+/// the lower quartile. All nodes work at once, each rank with neighbours in a circle:
 ///
 /// - latency, overhead: messages of one byte, one by one, and 16 against 128 in flight;
 /// - bandwidths: the largest message that takes no more than a hundredth of the time (at most

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <concepts>
@@ -272,23 +273,19 @@ class calibrator {
         return now() - before;
     }
 
-    /// Repeats while this measurement's share of the time lasts, and keeps the lower quartile: of a few
-    /// samples at least, since one says little where ranks share processors.
+    /// Repeats while this measurement's share of the time lasts: a few times at least, since one
+    /// sample says little where ranks share processors.
     template <class Work>
     void measure(Work&& work) {
         ++measurement_;
         const double end = options_.seconds * static_cast<double>(measurement_) /
                            static_cast<double>(measurements_);
-        std::vector<double> sorted;
+        std::vector<double>& samples = samples_.emplace_back();
         do {
-            const double sample = work();
-            auto place = sorted.end();
-            while (place != sorted.begin() && *(place - 1) > sample) --place;
-            sorted.insert(place, sample);
-            meet(sample);
-        } while (sorted.size() < options_.repetitions &&
-                 (elapsed_ < end || sorted.size() < least_repetitions));
-        quartiles_.push_back(sorted[(sorted.size() - 1) / 4]);
+            samples.push_back(work());
+            meet(samples.back());
+        } while (samples.size() < options_.repetitions &&
+                 (elapsed_ < end || samples.size() < least_repetitions));
     }
 
     /// Brings all ranks together and gives all of them the same times: since the beginning, and of
@@ -302,14 +299,25 @@ class calibrator {
         mean_seconds_ = all.total[2] > 0 ? total(1) * 1e-9 / total(2) : 0;
     }
 
-    /// On rank 0, each measurement becomes the worst of all ranks'.
+    /// On rank 0, each sample becomes the worst of all ranks', and of each measurement the lower
+    /// quartile is kept. A rank's own quartile would be of steps in which others, that share its
+    /// link, were served after it.
     void share_worst() {
         std::vector<message> mine(1);
-        for (const double q : quartiles_) mine[0].words.push_back(std::bit_cast<std::int64_t>(q));
-        for (const message& m : backend_.exchange_messages(std::move(mine)))
-            for (std::size_t i = 0; i < quartiles_.size(); ++i)
-                if (const auto q = std::bit_cast<double>(m.words[i]); q > quartiles_[i])
-                    quartiles_[i] = q;
+        for (const auto& samples : samples_)
+            for (const double s : samples) mine[0].words.push_back(std::bit_cast<std::int64_t>(s));
+        for (const message& m : backend_.exchange_messages(std::move(mine))) {
+            auto word = m.words.begin();
+            for (auto& samples : samples_)
+                for (double& worst : samples)
+                    if (const auto s = std::bit_cast<double>(*word++); s > worst) worst = s;
+        }
+        for (auto& samples : samples_) {
+            const auto quartile =
+                samples.begin() + static_cast<std::ptrdiff_t>((samples.size() - 1) / 4);
+            std::nth_element(samples.begin(), quartile, samples.end());
+            quartiles_.push_back(*quartile);
+        }
     }
 
     /// Rank 0's costs to all: their bits as integers, to which the others add zeros.
@@ -341,7 +349,8 @@ class calibrator {
     double mean_seconds_ = 0;  // of the last sample, as all ranks have it
     std::size_t measurement_ = 0;
     std::size_t measurements_ = 0;
-    std::vector<double> quartiles_;  // of this rank
+    std::vector<std::vector<double>> samples_;  // by measurement; as many on all ranks
+    std::vector<double> quartiles_;             // by measurement, once shared; on rank 0
 };
 
 }  // namespace locmoe::detail
