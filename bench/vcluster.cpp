@@ -1,12 +1,12 @@
 // Exchanges and training steps on a cluster of 4 nodes whose links carry 200 Mbit/s, over MPI:
-// `bench/run.sh vcluster` sets one up on one machine (cluster/vcluster.sh) and starts 4 ranks on each
+// `bench/run.sh vcluster` sets one up on one machine (cluster/vcluster.sh), with 4 ranks on each
 // node. Everything is measured with 2 ranks of a node, then with 4.
 //
 // The rival is MPI_Alltoallv. Its rows are packed and placed by the library's own kernels, which are
-// no slower than what one writes by hand, and it is told all counts by the library's plan.
+// no slower than those by hand, and it is told all counts by the library's plan.
 //
-// Timed from a barrier to the last rank's end, rivals in turn; medians of 7. A ratio to a rival is the
-// median of the ratios of each turn.
+// Timed from a barrier to the last rank's end, rivals in turn; medians of 7. A ratio to a rival is
+// the median of the ratios of each turn.
 
 #include <algorithm>
 #include <array>
@@ -122,7 +122,8 @@ double timed(MPI_Comm communicator, Work&& work) {
 
 double quantile(std::vector<double> values, double fraction) {
     std::sort(values.begin(), values.end());
-    return values[static_cast<std::size_t>(fraction * static_cast<double>(values.size() - 1) + 0.5)];
+    const double last = static_cast<double>(values.size() - 1);
+    return values[static_cast<std::size_t>(fraction * last + 0.5)];
 }
 double median(const std::vector<double>& values) { return quantile(values, 0.5); }
 double spread(const std::vector<double>& values) {

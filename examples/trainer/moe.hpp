@@ -66,7 +66,7 @@ class expert_parallel_moe {
         measured_step measured = {};
         step_clock clock = {};
         moe_statistics statistics = {};
-        const locmoe::exchange_plan* plan = nullptr;  ///< of the last forward pass, the last layer's
+        const locmoe::exchange_plan* plan = nullptr;  ///< the last layer's, of the last pass
     };
 
     expert_parallel_moe(const std::string& name, const model_shape& shape, std::uint64_t seed,

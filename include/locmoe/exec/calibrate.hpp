@@ -11,13 +11,13 @@ namespace locmoe::inline v0 {
 
 /// Measures a cluster's costs on its ranks, in about `options.seconds`. Collective; every rank gets
 /// the same result, to the bit, and it passes check_costs. Times are the backend's own where it has
-/// `now()`, else a steady clock's; of each sample the slowest rank counts, of a measurement's samples
-/// the lower quartile. All nodes work at once, each rank with neighbours in a circle:
+/// `now()`, else a steady clock's; of each sample the slowest rank counts, of the samples the lower
+/// quartile. All nodes work at once, each rank with neighbours in a circle:
 ///
 /// - latency, overhead: messages of one byte, one by one, and 16 against 128 in flight;
 /// - bandwidths: the largest message that takes no more than a hundredth of the time (at most
-///   `most_bytes`) against a quarter of it, or by itself where it takes 300 times as long as a small
-///   one. One rank of each node sends for the rank's on the network, two ranks exchange for a
+///   `most_bytes`) against a quarter of it, or by itself where it takes 300 times a small one's
+///   time. One rank of each node sends for the rank's on the network, two ranks exchange for a
 ///   message's inside; for the card's, and a rank's inside, all ranks of a node send, inside four
 ///   messages each;
 /// - packing: `kernels.gather` of random rows of 4 KiB, on all ranks at once.

@@ -130,9 +130,9 @@ class calibrator {
         double one_bandwidth() const { return bandwidth(one_bytes, one_small, one_large); }
         double all_bandwidth() const { return bandwidth(all_bytes, all_small, all_large); }
 
-        /// What latency and overhead take is in both times, and is known where it hardly counts: then
-        /// one time is less noisy than the difference of two. Where the large message took hardly
-        /// longer than its quarter, the difference is noise.
+        /// What latency and overhead take is in both times, and is known where it hardly counts:
+        /// then one time is less noisy than the difference of two. Where the large message took
+        /// hardly longer than its quarter, the difference is noise.
         double bandwidth(std::size_t bytes, double quarter, double whole) const {
             const auto b = static_cast<double>(bytes);
             if (whole > 300 * step) return b / (whole - step);
