@@ -2,8 +2,8 @@
 // `bench/run.sh vcluster` sets one up on one machine (cluster/vcluster.sh), with 4 ranks on each
 // node. Everything is measured with 2 ranks of a node, then with 4.
 //
-// The rival is MPI_Alltoallv. Its rows are packed and placed by the library's own kernels, which are
-// no slower than those by hand, and it is told all counts by the library's plan.
+// The rival is MPI_Alltoallv. Its rows are packed and placed by the library's own kernels, which
+// are no slower than those by hand, and it is told all counts by the library's plan.
 //
 // Timed from a barrier to the last rank's end, rivals in turn; medians of 7. A ratio to a rival is
 // the median of the ratios of each turn.
@@ -36,10 +36,9 @@
 #include "locmoe/tensor/standard.hpp"
 
 #include "blas.hpp"
+#include "rows.hpp"
 #include "text_data.hpp"
 #include "training.hpp"
-
-#include "rows.hpp"
 
 namespace {
 
@@ -125,7 +124,9 @@ double quantile(std::vector<double> values, double fraction) {
     const double last = static_cast<double>(values.size() - 1);
     return values[static_cast<std::size_t>(fraction * last + 0.5)];
 }
-double median(const std::vector<double>& values) { return quantile(values, 0.5); }
+double median(const std::vector<double>& values) {
+    return quantile(values, 0.5);
+}
 double spread(const std::vector<double>& values) {
     return (quantile(values, 0.75) - quantile(values, 0.25)) / median(values);
 }
@@ -136,7 +137,9 @@ double ratio(const std::vector<double>& of, const std::vector<double>& by) {
     return median(ratios);
 }
 
-double ms(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
+double ms(std::int64_t nanoseconds) {
+    return static_cast<double>(nanoseconds) * 1e-6;
+}
 
 const cost_estimate& price_of(const plan_choice& choice, std::string_view strategy) {
     for (const cost_estimate& c : choice.candidates)
@@ -236,9 +239,8 @@ void compare_exchanges(cluster& on, const exchange_cell& cell, bench::report& re
         for (std::size_t w = 0; w < ways; ++w) {
             const exchange_plan& plan = w == by_best ? best : flat;
             on.backend.by_alltoallv = w == by_rival;
-            dispatches[w].push_back(timed(on.communicator, [&] {
-                exchange.dispatch(plan, tokens_in, expert_rows);
-            }));
+            dispatches[w].push_back(
+                timed(on.communicator, [&] { exchange.dispatch(plan, tokens_in, expert_rows); }));
             combines[w].push_back(timed(on.communicator, [&] {
                 exchange.combine(plan, expert_rows, std::vector<float>(), tokens_out);
             }));
@@ -246,18 +248,18 @@ void compare_exchanges(cluster& on, const exchange_cell& cell, bench::report& re
     on.backend.by_alltoallv = false;
 
     const double flat_ms = link_ms(on, flat, cell.row_bytes);
-    const double bound_ms = ms(best.choice->lower_bound) * on.costs.inter_node.nic_bandwidth /
-                            link_bandwidth;
+    const double bound_ms =
+        ms(best.choice->lower_bound) * on.costs.inter_node.nic_bandwidth / link_bandwidth;
     const std::string name = on.name + ", " + cell.name;
     for (const bool out : {true, false}) {
         const auto& times = out ? dispatches : combines;
         const std::string what = name + (out ? ", dispatch" : ", combine");
         const double promised = flat_ms / bound_ms;
-        report.add({what + ", " + best.strategy, median(times[by_best]), "ms", "MPI_Alltoallv",
-                    median(times[by_rival]), ratio(times[by_rival], times[by_best]),
-                    cell.choices >= 4 && cell.skew == 0 ? std::optional(0.8 * promised)
-                                                        : std::nullopt,
-                    spread(times[by_best])});
+        report.add(
+            {what + ", " + best.strategy, median(times[by_best]), "ms", "MPI_Alltoallv",
+             median(times[by_rival]), ratio(times[by_rival], times[by_best]),
+             cell.choices >= 4 && cell.skew == 0 ? std::optional(0.8 * promised) : std::nullopt,
+             spread(times[by_best])});
         if (best.strategy != flat.strategy)
             report.add({what + ", direct", median(times[by_direct]), "ms", "MPI_Alltoallv",
                         median(times[by_rival]), ratio(times[by_rival], times[by_direct]),
@@ -377,7 +379,7 @@ void compare_steps(cluster& on, std::span<const learned> models, const corpus& r
     enum way { by_direct, by_best, by_rival, ways };
     struct measured {
         std::vector<double> step, exchange, plan;  // ms; the parts are means over the ranks
-        double predicted = 0;               // the exchange
+        double predicted = 0;                      // the exchange
     };
     std::vector<std::array<measured, ways>> results(trainers.size());
     const auto step = [&](std::size_t r, std::size_t w, bool counts) {
@@ -419,10 +421,11 @@ void compare_steps(cluster& on, std::span<const learned> models, const corpus& r
         };
         const std::string router = trainer::router_name(step_routers[r]);
         const measured& rival = results[r][by_rival];
-        std::printf("%s, %s: %.0f %% of the rows stay on their node, %.1f %% are dropped; planning "
-                    "takes %.1f ms (direct), %.1f ms (chosen)\n",
-                    on.name.c_str(), router.c_str(), part(counts[2]), part(counts[1]),
-                    median(results[r][by_direct].plan), median(results[r][by_best].plan));
+        std::printf(
+            "%s, %s: %.0f %% of the rows stay on their node, %.1f %% are dropped; planning "
+            "takes %.1f ms (direct), %.1f ms (chosen)\n",
+            on.name.c_str(), router.c_str(), part(counts[2]), part(counts[1]),
+            median(results[r][by_direct].plan), median(results[r][by_best].plan));
         const char* names[] = {"direct", "chosen plan"};
         for (std::size_t w = 0; w < 2; ++w) {
             const measured& m = results[r][w];
@@ -430,10 +433,10 @@ void compare_steps(cluster& on, std::span<const learned> models, const corpus& r
                         "MPI_Alltoallv", median(rival.step), ratio(rival.step, m.step),
                         std::nullopt, spread(m.step)});
             const double exchange = median(m.exchange);
-            report.add({on.name + ", exchange of a step, " + router + ", " + names[w] +
-                            ", predicted",
-                        m.predicted, "ms", "measured, with waiting", exchange,
-                        std::min(m.predicted / exchange, exchange / m.predicted)});
+            report.add(
+                {on.name + ", exchange of a step, " + router + ", " + names[w] + ", predicted",
+                 m.predicted, "ms", "measured, with waiting", exchange,
+                 std::min(m.predicted / exchange, exchange / m.predicted)});
         }
     }
     const measured& flat_switch = results[1][by_rival];
@@ -468,8 +471,11 @@ int run(bench::report& report) {
         if (takes_part) {
             {
                 rival_backend backend(communicator);
-                cluster on{communicator, "4x" + std::to_string(ranks), backend,
-                           node_topology(communicator), {}};
+                cluster on{communicator,
+                           "4x" + std::to_string(ranks),
+                           backend,
+                           node_topology(communicator),
+                           {}};
                 const calibration found = calibrate(backend, on.nodes, {.seconds = 6});
                 on.costs = found.costs;
                 std::printf("%s: %s", on.name.c_str(), describe(found).c_str());

@@ -229,8 +229,7 @@ TEST_CASE("Expert-parallel training is the single-rank dense computation of the 
                 for (const auto strategy :
                      {row_strategy::direct, row_strategy::node_aggregated, row_strategy::best}) {
                     const bool aggregated = strategy == row_strategy::node_aggregated;
-                    if (!is_main(router) &&
-                        (drops != aggregated || strategy == row_strategy::best))
+                    if (!is_main(router) && (drops != aggregated || strategy == row_strategy::best))
                         continue;
                     INFO(router_name(router) << " on " << nodes.rank_count() << " ranks"
                                              << (drops ? ", fixed capacity" : ", dropless")
