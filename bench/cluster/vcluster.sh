@@ -98,8 +98,9 @@ up() {
         # share it take turns so often. The bucket holds two of them, the queue never drops.
         ip -n "$here" link set eth0 gso_max_size 16384 up
         # Nothing is lost here, but packets wait: 48 flows fill a link's queue for 0.1 s and more. TCP
-        # must not take that for losses and send again (no tail probes, no early time-outs).
-        ip -n "$here" route replace 10.231.0.0/24 dev eth0 rto_min 2s
+        # must not take that for losses and send again (no tail probes, no early time-outs), nor send
+        # a message in several rounds of such a wait (a window of 128 packets from the start).
+        ip -n "$here" route replace 10.231.0.0/24 dev eth0 rto_min 2s initcwnd 128 initrwnd 128
         ip netns exec "$here" sh -c 'cd /proc/sys/net/ipv4 && echo 0 >tcp_early_retrans &&
             echo 0 >tcp_slow_start_after_idle &&
             echo "4096 65536 2097152" >tcp_wmem && echo "4096 131072 2097152" >tcp_rmem'
@@ -142,11 +143,11 @@ END
 
 # run AFTER RANKS PROGRAM...: AFTER is called when the job has ended, by itself or not
 run() {
-    local after=$1 ranks=$2 i hosts="" nodes code=0
+    local after=$1 ranks=$2 i slots="" nodes code=0
     shift 2
     check_count RANKS "$ranks"
     nodes=$(cat "$state/nodes")
-    for ((i = 0; i < nodes; i++)); do hosts+="node$i:$ranks,"; done
+    for ((i = 0; i < nodes; i++)); do slots+="node$i:$ranks,"; done
     # In the environment, so that a caller's OMPI_MCA_* and --mca win.
     local setting
     for setting in plm=rsh "plm_rsh_agent=$state/rsh" plm_rsh_no_tree_spawn=1 \
@@ -161,7 +162,7 @@ run() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     # In the background, since bash looks at its traps only between commands, or while it waits.
-    "$state/enter" head mpirun -np $((nodes * ranks)) --host "${hosts%,}" --map-by slot \
+    "$state/enter" head mpirun -np $((nodes * ranks)) --host "${slots%,}" --map-by slot \
         --bind-to none -x LD_PRELOAD="$state/give_way.so" "$@" </dev/null &
     wait $! || code=$?
     exit "$code"
