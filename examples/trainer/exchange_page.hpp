@@ -5,6 +5,7 @@
 #include <fstream>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,9 +13,8 @@
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/calibrate.hpp"
 #include "locmoe/exec/exchange_trace.hpp"
+#include "locmoe/plan/choose.hpp"
 #include "locmoe/plan/describe_html.hpp"
-#include "locmoe/plan/direct.hpp"
-#include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/plan_all.hpp"
 #include "locmoe/topology/expert_placement.hpp"
 #include "locmoe/topology/topology.hpp"
@@ -67,7 +67,7 @@ inline void write_file(const std::string& text, const std::string& path) {
 /// writes. Throws argument_error where the file cannot be written.
 template <class Backend>
 void write_exchange_page(Backend& backend, const locmoe::topology& nodes,
-                         const locmoe::assignment& kept, bool node_aggregated,
+                         const locmoe::assignment& kept, std::string_view strategy,
                          std::size_t row_bytes, const locmoe::exchange_trace& own_trace,
                          const std::string& title, const std::string& capacity_svg,
                          const std::string& path) {
@@ -76,9 +76,11 @@ void write_exchange_page(Backend& backend, const locmoe::topology& nodes,
     const auto traces = locmoe::gather_traces(backend, own_trace);
     if (backend.rank() != 0) return;
     const auto placement = locmoe::expert_placement::blocked(kept.expert_count, nodes.rank_count());
-    const auto plans = node_aggregated
-                           ? locmoe::plan_all(locmoe::node_aggregated{}, nodes, placement, assigned)
-                           : locmoe::plan_all(locmoe::direct{}, nodes, placement, assigned);
+    std::vector<locmoe::exchange_plan> plans;
+    locmoe::all_strategies().for_each([&](const auto& candidate, std::size_t) {
+        if (candidate.name() == strategy)
+            plans = locmoe::plan_all(candidate, nodes, placement, assigned);
+    });
     const auto dispatch =
         locmoe::measured_times(traces, "dispatch", plans[0].dispatch.phases.size());
     const auto combine = locmoe::measured_times(traces, "combine", plans[0].combine.phases.size());

@@ -105,7 +105,7 @@ void write_pictures(locmoe::traced_backend<Backend>& traced, const locmoe::topol
         if (traced.rank() == 0) write_file(locmoe::trace_json(traces, nodes), o.trace);
     }
     if (!o.page.empty())
-        write_exchange_page(traced, nodes, last.kept, o.training.node_aggregated,
+        write_exchange_page(traced, nodes, last.kept, last.strategy,
                             o.training.shape.width * sizeof(float), traced.trace(),
                             "The last step of " + router,
                             capacity_figure(last, o.training.shape), o.page);

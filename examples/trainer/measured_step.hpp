@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "locmoe/assign/assignment.hpp"
@@ -18,6 +19,7 @@ struct measured_step {
     std::vector<std::int64_t> load = {};  ///< [n]
     locmoe::delta_sketch delta = {};      ///< no pairs where the router has no gating weights
     locmoe::assignment kept = {};         ///< this rank's
+    std::string strategy = {};            ///< of its exchange
 };
 
 }  // namespace trainer

@@ -239,7 +239,8 @@ class expert_parallel_moe {
                 where_.exchange.backend().scan_counts(own.counts()).total);
             seen.delta = &delta;
         }
-        if (where_.measures) where_.measured = {demand_, used_capacity_, load_, delta, assigned_};
+        if (where_.measures)
+            where_.measured = {demand_, used_capacity_, load_, delta, assigned_, plan_.strategy};
         capacity_.observe(seen);
     }
 
