@@ -81,10 +81,11 @@ struct router_options {
     double mu = 0.1;          ///< locality loss; LocMoEs and resonance
     double epsilon = 0.1;     ///< share of tokens that may leave their node, likewise
     std::uint64_t seed = 1;   ///< of the routers that draw
+    std::size_t choices = 2;  ///< of a token, at most all experts; of the routers that choose several
 };
 
 /// One MoE layer's router, with the gate's weights where it has any. Those that choose several
-/// experts choose two, out of all but for the limits in their names: `dense` alone takes all, and
+/// experts do so out of all but for the limits in their names: `dense` alone takes all, and
 /// expert choice as many as come to one a token. The two over domains give each domain the experts
 /// that a blocked placement has on the node that reads it by `shards::by_domain`, where numbers
 /// divide.
@@ -199,7 +200,7 @@ class layer_router {
 
     policy make(const router_options& options) const {
         using namespace locmoe;
-        const std::size_t n = options.experts, k = n < 2 ? 1 : 2;
+        const std::size_t n = options.experts, k = options.choices < n ? options.choices : n;
         const auxiliary_options balance{options.alpha};
         const locality_options local{options.mu, options.epsilon};
         const own_loss_options losses{.auxiliary = balance};

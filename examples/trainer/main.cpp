@@ -129,6 +129,9 @@ void run_rank(Backend& backend, const options& o, const corpus& read, run_report
         });
         if (kind == o.routers.back()) write_pictures(traced, nodes, o, result.name, result.last);
         if (shows) report.routers.push_back(std::move(result));
+        if (!o.record.empty())
+            write_choices(trainer.recorded(), o.record + '/' + router_name(kind) + '.' +
+                                                  std::to_string(backend.rank()));
     }
 }
 

@@ -62,8 +62,10 @@ class expert_parallel_moe {
         locmoe::cluster_costs costs = {};  ///< that `best` goes by
         bool training = true;   ///< false: schedules stand still, and routers draw nothing
         bool measures = false;  ///< keep what the last layer does
+        bool records = false;   ///< keep the experts that all layers choose
         std::uint64_t step = 0;
         measured_step measured = {};
+        std::vector<locmoe::expert_id> recorded = {};  ///< [passes, T, k], while `records`
         step_clock clock = {};
         moe_statistics statistics = {};
         const locmoe::exchange_plan* plan = nullptr;  ///< the last layer's, of the last pass
@@ -84,6 +86,9 @@ class expert_parallel_moe {
         auto& exchange = where_.exchange;
         const auto context = this->context(of);
         part(step_part::route, "route", [&] { decided_ = router_.route(x, context); });
+        if (where_.records)
+            where_.recorded.insert(where_.recorded.end(), decided_.chosen.begin(),
+                                   decided_.chosen.end());
         part(step_part::plan, "plan", [&] { make_plan(); });
         if (where_.training) part(step_part::route, "observe", [&] { observe(x); });
         part(step_part::route, "loss",

@@ -26,6 +26,7 @@ struct options {
     std::string trace;            ///< empty: none
     std::string page;             ///< empty: none
     std::string curves;           ///< empty: none
+    std::string record;           ///< empty: none
     std::string capacity_report;  ///< empty: none
     std::string capacity;         ///< as the reader wrote it
     training_options training;
@@ -95,7 +96,17 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     app.add_option("--page", o.page,
                    "HTML file: what the last router's last step sent, with times predicted and "
                    "measured");
+    app.add_option("--record", o.record,
+                   "folder for the experts that tokens chose in the last steps: ROUTER.RANK, 32-bit "
+                   "numbers [steps, MoE layers, tokens, choices]")
+        ->check(CLI::ExistingDirectory);
+    app.add_option("--record-steps", t.recorded_steps, "how many steps to record")
+        ->check(positive)
+        ->needs("--record");
     app.add_option("--experts", t.shape.experts, "experts in a layer")
+        ->check(positive)
+        ->capture_default_str();
+    app.add_option("--choices", t.choices, "experts of a token, where a router chooses several")
         ->check(positive)
         ->capture_default_str();
     app.add_option("--width", t.shape.width, "numbers in a token's row")
@@ -178,6 +189,7 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     t.strategy = strategy == "best"              ? row_strategy::best
                  : strategy == "node_aggregated" ? row_strategy::node_aggregated
                                                  : row_strategy::direct;
+    if (!o.record.empty() && t.recorded_steps == 0) t.recorded_steps = 1;
     t.shuffled = shards == "shuffled";
     return {o, 0};
 }

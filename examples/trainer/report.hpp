@@ -4,12 +4,14 @@
 #include <cstdio>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "locmoe/core/error.hpp"
+#include "locmoe/core/ids.hpp"
 
 #include "measured_step.hpp"
 
@@ -83,6 +85,16 @@ inline nlohmann::ordered_json to_json(const run_report& report) {
 inline void write_json(const run_report& report, const std::string& path) {
     std::ofstream file(path);
     file << to_json(report).dump(2) << '\n';
+    file.close();
+    if (!file) throw locmoe::argument_error("cannot write " + path);
+}
+
+/// As they lie in memory. Throws argument_error where the file cannot be written.
+inline void write_choices(std::span<const locmoe::expert_id> chosen, const std::string& path) {
+    std::ofstream file(path, std::ios::binary);
+    const auto bytes = std::as_bytes(chosen);
+    file.write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
     file.close();
     if (!file) throw locmoe::argument_error("cannot write " + path);
 }

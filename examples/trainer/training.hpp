@@ -27,11 +27,13 @@ struct training_options {
     model_shape shape;
     router_kind router = router_kind::locmoe;
     std::size_t steps = 1500;
-    std::size_t sequences = 8;  ///< a rank and step
+    std::size_t sequences = 8;       ///< a rank and step
+    std::size_t recorded_steps = 0;  ///< the last so many steps' choices are kept
     double peak_rate = 3e-3;
-    double alpha = 0.03;   ///< auxiliary loss
-    double mu = 0.1;       ///< locality loss
-    double epsilon = 0.1;  ///< share of tokens that it lets leave their node
+    std::size_t choices = 2;  ///< of a token, by the routers that choose several
+    double alpha = 0.03;      ///< auxiliary loss
+    double mu = 0.1;          ///< locality loss
+    double epsilon = 0.1;     ///< share of tokens that it lets leave their node
     std::uint64_t seed = 1;
     any_capacity capacity;  ///< factor 1.25
     row_strategy strategy = row_strategy::direct;
@@ -52,7 +54,8 @@ class rank_trainer {
                     locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count())),
           environment_{exchange_,
                        {options.router, options.shape.experts, byte_counts, domains.size(),
-                        options.alpha, options.mu, options.epsilon, options.seed},
+                        options.alpha, options.mu, options.epsilon, options.seed,
+                        options.choices},
                        options.capacity,
                        options.strategy,
                        options.costs},
@@ -77,6 +80,7 @@ class rank_trainer {
             environment_.measures = steps_done_ + 1 == options_.steps;
             if constexpr (requires { backend_.record(true); })
                 backend_.record(environment_.measures);
+            environment_.records = steps_done_ + options_.recorded_steps >= options_.steps;
             const double nats = model_.forward(batch_, static_cast<Scalar>(1 / all_rows));
             model_.backward(batch_);
             loss = sum_over_ranks(nats / all_rows) / std::numbers::ln2;
@@ -122,6 +126,7 @@ class rank_trainer {
         }
         add_statistics(report);
         report.last = environment_.measured;
+        environment_.records = false;
         report.heldout_bits_per_byte = evaluate();
         return report;
     }
@@ -133,6 +138,9 @@ class rank_trainer {
     typename expert_parallel_moe<Scalar, Backend>::environment& environment() {
         return environment_;
     }
+
+    /// The experts that this rank's tokens chose: [recorded steps, MoE layers, T, k].
+    std::span<const locmoe::expert_id> recorded() const { return environment_.recorded; }
 
   private:
     static std::size_t index(locmoe::rank_id rank) { return static_cast<std::size_t>(rank); }
