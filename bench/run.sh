@@ -7,6 +7,7 @@ set -eu
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 suites=$(cd "$root/bench" && ls ./*.cpp 2>/dev/null | sed 's,^\./,,; s,\.cpp$,,')
+suites=$(printf '%s\n' $suites paper | sort)
 if [ $# -eq 0 ]; then
     echo "$suites"
     exit 0
@@ -20,6 +21,9 @@ fi
 if [ "$suite" = vcluster ] && [ "$(id -u)" -ne 0 ]; then
     echo "bench/run.sh: vcluster needs root, for network namespaces and tc" >&2
     exit 3
+fi
+if [ "$suite" = paper ]; then
+    exec bash "$root/bench/cluster/paper.sh" "$@"
 fi
 . "$root/cmake/setup.sh"
 install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libopenblas-dev \
