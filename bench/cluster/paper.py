@@ -7,6 +7,7 @@ under SMPI, which routes those tokens. Prints tables, writes JSON and bars as SV
 """
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -197,9 +198,9 @@ def judge(cells, rivals, target):
                   f"{100 * (best['held_out'] / rival['held_out'] - 1):+.2f} %): {saved / bound:.2f} of "
                   f"the bound {100 * bound:.2f} %; {100 * plan:.2f} % by the plan alone")
             name = f"{best['cluster']}N, {label(best)}: less time an epoch than {label(rival)}"
-            rows.append(dict(name=name, value=saved, unit="fraction", rival="target",
-                             rival_value=target, ratio=target and saved / target,
-                             target=target and 1))
+            if target:
+                rows.append(dict(name=name, value=saved, unit="fraction", rival="target",
+                                 rival_value=target, ratio=saved / target, target=1))
             rows.append(dict(name=name + ", of the bound", value=saved, unit="fraction",
                              rival="no exchange, no padding, even loads", rival_value=bound,
                              ratio=saved / bound, target=0.9))
@@ -211,41 +212,48 @@ def judge(cells, rivals, target):
 
 
 def draw(cells, path):
-    """Stacked bars, one group a cluster."""
-    bar, gap, left, top, height = 20, 6, 60, 50, 300
+    """Stacked bars of accelerator hours, one group a cluster."""
+    bar, gap, left, top, height = 20, 6, 60, 70, 300
     groups = sorted({c["cluster"] for c in cells})
-    width = left + sum((bar + gap) for _ in cells) + 30 * len(groups) + 20
+    width = max(780, left + sum((bar + gap) for _ in cells) + 30 * len(groups) + 20)
     bottom = top + height
-    most = max(c["seconds"] * c["cluster"] for c in cells)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom + 190}" '
+
+    def hours(seconds, n):
+        return seconds * n / 3600
+
+    most = max(hours(c["seconds"], c["cluster"]) for c in cells)
+    tick = 10 ** math.floor(math.log10(most))
+    tick = next(t for t in (tick / 5, tick / 2, tick) if most / t <= 8)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom + 210}" '
            f'font-family="sans-serif" font-size="11">',
            '<rect width="100%" height="100%" fill="white"/>',
-           f'<text x="{left}" y="16" font-size="13">Accelerator seconds an epoch of '
-           f'{EPOCH_TOKENS:.0e} tokens, by part (simulated)</text>']
+           f'<text x="{left}" y="18" font-size="13">Accelerator hours an epoch of '
+           f'{EPOCH_TOKENS:.0e} tokens, by part (simulated): {cells[0]["model"]}</text>']
     for i, (part, colour) in enumerate(zip(PARTS, COLOURS)):
-        x = left + 130 * i
-        out.append(f'<rect x="{x}" y="26" width="10" height="10" fill="{colour}"/>'
-                   f'<text x="{x + 14}" y="35">{part}</text>')
-    for i in range(5):
-        value = most * i / 4
-        y = bottom - height * i / 4
-        out.append(f'<line x1="{left}" x2="{width - 10}" y1="{y}" y2="{y}" stroke="#ddd"/>'
-                   f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{value:.0f}</text>')
+        x = left + 140 * i
+        out.append(f'<rect x="{x}" y="28" width="10" height="10" fill="{colour}"/>'
+                   f'<text x="{x + 14}" y="37">{part}</text>')
+    value = 0
+    while value <= most:
+        y = bottom - height * value / most
+        out.append(f'<line x1="{left}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
+                   f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+        value += tick
     x = left + 10
     for n in groups:
         begin = x
         for c in (c for c in cells if c["cluster"] == n):
             y = bottom
             for part, colour in zip(PARTS, COLOURS):
-                h = height * c["parts"][part] * n / most
+                h = height * hours(c["parts"][part], n) / most
                 y -= h
                 out.append(f'<rect x="{x}" y="{y:.2f}" width="{bar}" height="{h:.2f}" '
                            f'fill="{colour}"><title>{label(c)}: {part} {c["parts"][part]:.0f} s'
                            f'</title></rect>')
-            out.append(f'<text transform="translate({x + bar / 2 + 4},{bottom + 8}) rotate(90)">'
+            out.append(f'<text transform="translate({x + bar / 2 - 4},{bottom + 8}) rotate(90)">'
                        f'{label(c)}</text>')
             x += bar + gap
-        out.append(f'<text x="{(begin + x) / 2}" y="{top - 2}" text-anchor="middle" '
+        out.append(f'<text x="{(begin + x) / 2}" y="{top - 8}" text-anchor="middle" '
                    f'font-weight="bold">{n}N</text>')
         x += 30
     out.append("</svg>")
