@@ -51,7 +51,7 @@ def fine_grained():
         dense_flops=8 * d * d + 4 * sequence * d + 2 * vocabulary * d / layers,
         dense_all_reduces=0, expert_flops=6 * d * inner,
         dense_bytes=2 * (layers * 4 * d * d + 2 * vocabulary * d),
-        expert_bytes=2 * layers * 3 * d * inner, flops=4e14, chunks=0)
+        expert_bytes=2 * layers * 3 * d * inner, flops=4e14, chunks=1)
 
 
 class Bench:

@@ -276,14 +276,20 @@ class simulated_rank {
         if (!placed) {
             const topology nodes = job_.member_nodes();
             std::vector<std::int64_t> loads(job_.nodes * job_.experts, 0);
-            for (const auto& layer : decided_)
-                for (std::size_t m = 0; m < layer.size(); ++m)
-                    for (const expert_id e : layer[m].chosen)
+            for (const auto& layer : decided_) {
+                std::vector<std::int64_t> before(job_.experts, 0);
+                for (std::size_t m = 0; m < layer.size(); ++m) {
+                    const auto node = static_cast<std::size_t>(
+                        nodes.node_of(static_cast<rank_id>(m)));
+                    const assignment kept =
+                        assign(layer[m], {.capacity = capacity(), .before = before});
+                    for (const expert_id e : kept.expert)
                         if (e != no_expert)
-                            ++loads[static_cast<std::size_t>(
-                                        nodes.node_of(static_cast<rank_id>(m))) *
-                                        job_.experts +
-                                    static_cast<std::size_t>(e)];
+                            ++loads[node * job_.experts + static_cast<std::size_t>(e)];
+                    const auto counts = count_choices(layer[m]);
+                    for (std::size_t e = 0; e < before.size(); ++e) before[e] += counts[e];
+                }
+            }
             placed = balance_experts({loads.data(), job_.nodes, job_.experts}, nodes,
                                      {.slots_per_rank = job_.slots});
         }
@@ -374,14 +380,18 @@ class simulated_rank {
         const auto counts = count_choices(chosen);
         const auto scan = peers_.scan_counts(counts);
         options.before = scan.before;
-        if (job_.factor > 0)
-            options.capacity = static_cast<std::int64_t>(capacity_from_factor(
-                job_.factor, {job_.members() * job_.tokens * job_.choices, 1, job_.experts}));
+        options.capacity = capacity();
         const assignment logical = assign(chosen, options);
         if (!placed_) return logical;
         routing kept = chosen;
         kept.chosen = logical.expert;
         return assign(to_physical(kept, *placed_, static_cast<rank_id>(member_)), {});
+    }
+
+    std::optional<std::int64_t> capacity() const {
+        if (job_.factor <= 0) return std::nullopt;
+        return static_cast<std::int64_t>(capacity_from_factor(
+            job_.factor, {job_.members() * job_.tokens * job_.choices, 1, job_.experts}));
     }
 
     std::int64_t padded_rows() const {
