@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "grouped_cases.hpp"
 #include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/group_wise.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
+#include "locmoe/plan/replay.hpp"
 #include "locmoe/plan/store_and_forward.hpp"
 #include "locmoe/plan/validate.hpp"
 #include "random_cases.hpp"
@@ -186,6 +189,59 @@ TEST_CASE("the chunks of a plan share out its expert rows and send what it sends
             CHECK(seen == of_rows[r]);
             CHECK(sent.inter_node.bytes == whole[r].traffic(8).inter_node.bytes);
             CHECK(sent.intra_node.bytes == whole[r].traffic(8).intra_node.bytes);
+        }
+    }
+}
+
+TEST_CASE("the chunks of a plan for groups together give what it gives there and back", "[plan]") {
+    using numbers = std::vector<std::vector<std::int64_t>>;
+    struct ways {
+        flow exchange_plan::* there;
+        flow exchange_plan::* back;
+    };
+    constexpr ways flows[] = {{&exchange_plan::dispatch, &exchange_plan::combine},
+                              {&exchange_plan::pair_dispatch, &exchange_plan::pair_combine}};
+    for (std::uint32_t seed = 0; seed < 200; ++seed) {
+        const auto job = grouped_cases::any_job(seed);
+        INFO(job.text);
+        const auto whole =
+            plan_all(group_wise{job.group_size}, job.nodes, job.placement, job.assigned);
+        const std::size_t ranks = whole.size();
+        const std::size_t count = 1 + seed % 5;
+        const auto chunks = split_all(whole, count);
+        for (const auto& [there, back] : flows) {
+            numbers sources(ranks);
+            for (std::size_t r = 0; r < ranks; ++r)
+                for (row_index i = 0; i < (whole[r].*there).source_rows; ++i)
+                    sources[r].push_back(1000 * static_cast<std::int64_t>(job.group_of[r]) + i * i);
+            const auto there_and_back = [&](std::span<const exchange_plan> plans,
+                                            const numbers& from) {
+                numbers rows = replay(plans, there, from);
+                for (std::size_t r = 0; r < ranks; ++r)  // each rank makes another part of its rows
+                    for (std::int64_t& row : rows[r]) row *= static_cast<std::int64_t>(r + 1);
+                return replay(plans, back, rows);
+            };
+            const numbers expected = there_and_back(whole, sources);
+            const auto of_chunk = [&](std::size_t r) {  // by source
+                return there == &exchange_plan::dispatch
+                           ? chunk_of_tokens(whole[r].token_count, count)
+                           : chunk_of_pairs(whole[r], count);
+            };
+            numbers results = sources;
+            for (std::size_t c = 0; c < count; ++c) {
+                REQUIRE_NOTHROW(validate(chunks[c]));
+                numbers some(ranks);
+                for (std::size_t r = 0; r < ranks; ++r)
+                    for (std::size_t i = 0; i < sources[r].size(); ++i)
+                        if (of_chunk(r)[i] == static_cast<std::int32_t>(c))
+                            some[r].push_back(sources[r][i]);
+                const numbers part = there_and_back(chunks[c], some);
+                for (std::size_t r = 0; r < ranks; ++r)
+                    for (std::size_t i = 0, next = 0; i < sources[r].size(); ++i)
+                        if (of_chunk(r)[i] == static_cast<std::int32_t>(c))
+                            results[r][i] = part[r].at(next++);
+            }
+            CHECK(results == expected);
         }
     }
 }

@@ -57,12 +57,25 @@ class pipeline {
         std::vector<std::int32_t> rows(static_cast<std::size_t>(whole_.dispatch.staging_rows), 0);
         std::vector<std::int32_t> pairs(
             static_cast<std::size_t>(whole_.pair_dispatch.staging_rows), 0);
-        if (chunks > 1) {
-            carry(whole_.dispatch, chunk_of_tokens(whole_.token_count, chunks), rows);
-            carry(whole_.pair_dispatch, chunk_of_pairs(whole_, chunks), pairs);
+        std::vector<std::int32_t> results, pair_results;
+        if (!is_mirrored(whole_)) {
+            results.assign(static_cast<std::size_t>(whole_.combine.staging_rows), 0);
+            pair_results.assign(static_cast<std::size_t>(whole_.pair_combine.staging_rows), 0);
         }
-        detail::agreed(executor.backend(), "pipeline",
-                       [&] { chunks_ = split(whole_, chunks, rows, pairs); });
+        if (chunks > 1) {
+            const auto tokens = chunk_of_tokens(whole_.token_count, chunks);
+            const auto own_pairs = chunk_of_pairs(whole_, chunks);
+            carry(whole_.dispatch, tokens, rows);
+            carry(whole_.pair_dispatch, own_pairs, pairs);
+            if (!is_mirrored(whole_)) {
+                carry_back(whole_.combine, at_expert(whole_.dispatch, tokens, rows), results);
+                carry_back(whole_.pair_combine, at_expert(whole_.pair_dispatch, own_pairs, pairs),
+                           pair_results);
+            }
+        }
+        detail::agreed(executor.backend(), "pipeline", [&] {
+            chunks_ = split(whole_, chunks, rows, pairs, results, pair_results);
+        });
         check_chunks();
         first_row_.assign(1, 0);
         for (const plan_chunk& c : chunks_)
@@ -268,6 +281,28 @@ class pipeline {
             for (std::size_t i = 0; i < staged.size(); ++i)
                 std::memcpy(&staged[i], rows.row(i), sizeof(std::int32_t));
         });
+    }
+
+    /// The number that each expert row has after `carry`.
+    static std::vector<std::int32_t> at_expert(const flow& moved,
+                                               const std::vector<std::int32_t>& sources,
+                                               const std::vector<std::int32_t>& staged) {
+        std::vector<std::int32_t> numbers;
+        for (const row_index r : moved.deliver.from) {
+            const auto i = static_cast<std::size_t>(r);
+            numbers.push_back(i < sources.size() ? sources[i] : staged[i - sources.size()]);
+        }
+        return numbers;
+    }
+
+    /// The same for a flow that adds rows up, all of one number: m of them come as m times that.
+    void carry_back(const flow& moved, const std::vector<std::int32_t>& numbers,
+                    std::vector<std::int32_t>& staged) {
+        std::vector<std::int32_t> count(staged.size());
+        carry(moved, numbers, staged);
+        carry(moved, std::vector<std::int32_t>(numbers.size(), 1), count);
+        for (std::size_t i = 0; i < staged.size(); ++i)
+            if (count[i] > 0) staged[i] /= count[i];
     }
 
     /// The schedule. `leaving` is written by `compute(c)` out of what has come to `arriving`.

@@ -51,19 +51,40 @@ inline std::vector<std::int32_t> chunk_of_pairs(const exchange_plan& plan, std::
     return of;
 }
 
+/// Whether combine goes the way of dispatch back, phase by phase: not so in `group_wise`, where one more
+/// gives the results to the whole group.
+inline bool is_mirrored(const exchange_plan& plan) {
+    return plan.combine.phases.size() == plan.dispatch.phases.size();
+}
+
 namespace detail {
 
 [[noreturn]] inline void refuse_split(const exchange_plan& whole, std::string_view what) {
     throw plan_error(concat("locmoe: split: plan of rank ", whole.rank, ": ", what));
 }
 
-/// Cuts a flow that copies rows. Within a chunk everything keeps its order.
-/// `of`: the chunk of every source and then of every row of staging.
-inline std::vector<flow> split_flow(const exchange_plan& whole, const flow& moved,
-                                    std::size_t chunks, std::span<const std::int32_t> of) {
+inline bool only_copies(const flow& moved) {
     bool copies = moved.deliver.is_gather();
     for (const phase& p : moved.phases) copies = copies && p.pack.is_gather();
-    if (!copies) refuse_split(whole, "its dispatch adds up rows");
+    return copies;
+}
+
+/// The chunk that all sources of a row are of; `otherwise` where it has none.
+inline std::size_t chunk_of_row(const exchange_plan& whole, std::span<const row_index> sources,
+                                std::span<const std::int32_t> of, std::size_t otherwise) {
+    if (sources.empty()) return otherwise;
+    const std::int32_t chunk = of[static_cast<std::size_t>(sources[0])];
+    for (const row_index r : sources)
+        if (of[static_cast<std::size_t>(r)] != chunk)
+            refuse_split(whole, "a row adds up rows of several chunks");
+    return static_cast<std::size_t>(chunk);
+}
+
+/// Cuts a flow. Within a chunk everything keeps its order. `of`: the chunk of every source and then
+/// of every row of staging; `of_results`: of every row delivered, for those without a source.
+inline std::vector<flow> split_flow(const exchange_plan& whole, const flow& moved,
+                                    std::size_t chunks, std::span<const std::int32_t> of,
+                                    std::span<const std::int32_t> of_results) {
     std::vector<flow> pieces(chunks);
     const auto piece_of = [&](row_index row) -> flow& {
         return pieces[static_cast<std::size_t>(of[static_cast<std::size_t>(row)])];
@@ -79,6 +100,14 @@ inline std::vector<flow> split_flow(const exchange_plan& whole, const flow& move
             segments.push_back({like.peer, like.tier, first, 0});
         ++segments.back().rows;
     };
+    const auto add = [&](row_sums& to, bool sums, std::span<const row_index> sources) {
+        if (!sums && sources.empty()) to.from.push_back(empty_row);
+        for (const row_index r : sources) to.from.push_back(place[static_cast<std::size_t>(r)]);
+        if (sums) to.first.push_back(static_cast<row_index>(to.from.size()));
+    };
+    const auto begin_sums = [](row_sums& to, const row_sums& like) {
+        if (!like.is_gather()) to.first.push_back(0);
+    };
 
     for (std::size_t p = 0; p < moved.phases.size(); ++p) {
         const phase& step = moved.phases[p];
@@ -86,13 +115,14 @@ inline std::vector<flow> split_flow(const exchange_plan& whole, const flow& move
             phase& part = piece.phases.emplace_back();
             part.name = step.name;
             part.needs = step.needs;
+            begin_sums(part.pack, step.pack);
         }
         for (const segment& s : step.sends)
             for (row_index i = s.first; i < s.first + s.rows; ++i) {
-                const row_index r = step.pack.from[static_cast<std::size_t>(i)];
-                phase& part = piece_of(r).phases[p];
-                grow(part.sends, s, static_cast<row_index>(part.pack.from.size()));
-                part.pack.from.push_back(place[static_cast<std::size_t>(r)]);
+                const auto sources = step.pack.sources(static_cast<std::size_t>(i));
+                phase& part = pieces[chunk_of_row(whole, sources, of, 0)].phases[p];
+                grow(part.sends, s, static_cast<row_index>(part.pack.rows()));
+                add(part.pack, !step.pack.is_gather(), sources);
             }
         for (const segment& s : step.receives)
             for (row_index i = s.first; i < s.first + s.rows; ++i) {
@@ -102,9 +132,23 @@ inline std::vector<flow> split_flow(const exchange_plan& whole, const flow& move
                      place[static_cast<std::size_t>(r)] - piece.source_rows);
             }
     }
-    for (const row_index r : moved.deliver.from)
-        piece_of(r).deliver.from.push_back(place[static_cast<std::size_t>(r)]);
+    for (flow& piece : pieces) begin_sums(piece.deliver, moved.deliver);
+    for (std::size_t i = 0; i < moved.deliver.rows(); ++i) {
+        const auto sources = moved.deliver.sources(i);
+        const std::size_t otherwise =
+            i < of_results.size() ? static_cast<std::size_t>(of_results[i]) : 0;
+        flow& piece = pieces[chunk_of_row(whole, sources, of, otherwise)];
+        add(piece.deliver, !moved.deliver.is_gather(), sources);
+    }
     return pieces;
+}
+
+/// What each delivered row of a flow that copies has of `space`, which numbers its rows.
+inline std::vector<std::int32_t> delivered(const flow& moved, std::span<const std::int32_t> space) {
+    std::vector<std::int32_t> numbers;
+    for (const row_index r : moved.deliver.from)
+        numbers.push_back(space[static_cast<std::size_t>(r)]);
+    return numbers;
 }
 
 /// Sources' chunks, then those of the rows that came in, which are checked.
@@ -149,12 +193,15 @@ inline void check_chunks(std::size_t chunks) {
 ///
 /// The rank must know the chunks of the rows that it receives: `staged_rows` and `staged_pairs` are
 /// what `dispatch` and `pair_dispatch` leave in staging where each token and each pair travels as
-/// the number of its chunk. Linear in the plan. Throws argument_error unless there is a chunk and
+/// the number of its chunk. Where combine has phases of its own (`is_mirrored` says no), the same of
+/// the ways back: `staged_results` and `staged_pair_results`. Linear in the plan. Throws argument_error unless there is a chunk and
 /// the numbers are as many as the rows, plan_error where a number is none of the chunks or rows and
 /// pairs do not fit together.
 inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chunks,
                                      std::span<const std::int32_t> staged_rows,
-                                     std::span<const std::int32_t> staged_pairs) {
+                                     std::span<const std::int32_t> staged_pairs,
+                                     std::span<const std::int32_t> staged_results = {},
+                                     std::span<const std::int32_t> staged_pair_results = {}) {
     detail::check_chunks(chunks);
     if (whole.rows_per_source != 0) detail::refuse_split(whole, "its rows are padded");
     const std::vector<std::int32_t> of_row =
@@ -162,11 +209,25 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
                                 chunk_of_tokens(whole.token_count, chunks), staged_rows);
     const std::vector<std::int32_t> of_pair = detail::chunks_of_space(
         whole, whole.pair_dispatch, chunks, chunk_of_pairs(whole, chunks), staged_pairs);
-    std::vector<flow> rows = detail::split_flow(whole, whole.dispatch, chunks, of_row);
-    std::vector<flow> pairs = detail::split_flow(whole, whole.pair_dispatch, chunks, of_pair);
+    for (const flow* moved : {&whole.dispatch, &whole.pair_dispatch})
+        if (!detail::only_copies(*moved)) detail::refuse_split(whole, "its dispatch adds up rows");
+    std::vector<flow> rows = detail::split_flow(whole, whole.dispatch, chunks, of_row, {});
+    std::vector<flow> pairs = detail::split_flow(whole, whole.pair_dispatch, chunks, of_pair, {});
+    std::vector<flow> results, pair_results;
+    if (!is_mirrored(whole)) {
+        const auto back = [&](const flow& forward, std::span<const std::int32_t> space,
+                              const flow& moved, std::span<const std::int32_t> staged,
+                              std::span<const std::int32_t> of_results) {
+            const std::vector<std::int32_t> of = detail::chunks_of_space(
+                whole, moved, chunks, detail::delivered(forward, space), staged);
+            return detail::split_flow(whole, moved, chunks, of, of_results);
+        };
+        results = back(whole.dispatch, of_row, whole.combine, staged_results,
+                       std::span(of_row).first(whole.token_count));
+        pair_results = back(whole.pair_dispatch, of_pair, whole.pair_combine, staged_pair_results,
+                            std::span(of_pair).first(whole.pair_count()));
+    }
 
-    const bool mirrored = whole.combine.phases.size() == whole.dispatch.phases.size();
-    if (!mirrored) detail::refuse_split(whole, "its combine has other phases than its dispatch");
     std::vector<plan_chunk> all(chunks);
     for (std::size_t c = 0; c < chunks; ++c) {
         exchange_plan& plan = all[c].plan;
@@ -180,6 +241,7 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
         plan.experts = whole.experts;
         plan.expert_first.assign(1, 0);
         plan.exact_combine = whole.exact_combine;
+        plan.group = whole.group;
     }
     for (std::size_t i = 0; i < whole.pair_count(); ++i) {
         plan_chunk& chunk = all[static_cast<std::size_t>(of_pair[i])];
@@ -204,6 +266,11 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
         exchange_plan& plan = all[c].plan;
         plan.dispatch = std::move(rows[c]);
         plan.pair_dispatch = std::move(pairs[c]);
+        if (!results.empty()) {
+            plan.combine = std::move(results[c]);
+            plan.pair_combine = std::move(pair_results[c]);
+            continue;
+        }
         plan.pair_combine = transpose(plan.pair_dispatch);
         plan.combine =
             plan.exact_combine ? detail::exact_combine(plan) : transpose(plan.dispatch);
@@ -211,6 +278,30 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
     }
     return all;
 }
+
+namespace detail {
+
+/// What the way back leaves in every rank's staging where each row is the number of its chunk, which
+/// dispatch left in `space`. A row that adds up m others comes as m times its chunk, and as m where
+/// each is 1.
+inline std::vector<std::vector<std::int32_t>> replay_chunks(
+    std::span<const exchange_plan> plans, flow exchange_plan::* back, flow exchange_plan::* forward,
+    const std::vector<std::vector<std::int32_t>>& space) {
+    std::vector<std::vector<std::int32_t>> chunk, one;
+    for (std::size_t r = 0; r < plans.size(); ++r) {
+        chunk.push_back(delivered(plans[r].*forward, space[r]));
+        one.emplace_back(chunk.back().size(), 1);
+    }
+    const auto sums = replay_space(plans, back, chunk);
+    const auto counts = replay_space(plans, back, one);
+    std::vector<std::vector<std::int32_t>> staged(plans.size());
+    for (std::size_t r = 0; r < plans.size(); ++r)
+        for (std::size_t i = chunk[r].size(); i < sums[r].size(); ++i)
+            staged[r].push_back(counts[r][i] == 0 ? 0 : sums[r][i] / counts[r][i]);
+    return staged;
+}
+
+}  // namespace detail
 
 /// The chunks of all ranks' plans, made in one process: for tests, and for asking what an exchange
 /// would cost in chunks. The result's [c][r] is chunk c of rank r.
@@ -225,11 +316,15 @@ inline std::vector<std::vector<exchange_plan>> split_all(std::span<const exchang
     }
     const auto row_space = detail::replay_space(plans, &exchange_plan::dispatch, tokens);
     const auto pair_space = detail::replay_space(plans, &exchange_plan::pair_dispatch, pairs);
+    const auto results = detail::replay_chunks(plans, &exchange_plan::combine,
+                                               &exchange_plan::dispatch, row_space);
+    const auto pair_results = detail::replay_chunks(plans, &exchange_plan::pair_combine,
+                                                    &exchange_plan::pair_dispatch, pair_space);
     std::vector<std::vector<exchange_plan>> all(chunks);
     for (std::size_t r = 0; r < plans.size(); ++r) {
         std::vector<plan_chunk> own =
             split(plans[r], chunks, std::span(row_space[r]).subspan(tokens[r].size()),
-                  std::span(pair_space[r]).subspan(pairs[r].size()));
+                  std::span(pair_space[r]).subspan(pairs[r].size()), results[r], pair_results[r]);
         for (std::size_t c = 0; c < chunks; ++c) all[c].push_back(std::move(own[c].plan));
     }
     return all;
