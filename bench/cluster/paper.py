@@ -39,7 +39,7 @@ def pangu():
         dense_flops=per * attention + (per - 1) * 16 * d * d + 2 * vocabulary * d / moe,
         dense_all_reduces=2 * per - 1, expert_flops=16 * d * d,
         dense_bytes=2 * (layers * 4 + (layers - moe) * 8) * d * d / 8,
-        expert_bytes=2 * moe * 8 * d * d / 8, flops=1.037e14, chunks=1)
+        expert_bytes=2 * moe * 8 * d * d / 8, flops=1.037e14, chunks=0)
 
 
 def fine_grained():
