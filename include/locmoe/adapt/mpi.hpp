@@ -506,19 +506,17 @@ class mpi_backend {
     /// Takes one message where one is there, however long it is.
     bool receive(const char* operation, int from, int tag, message& received) {
         int there = 0;
-        MPI_Message handle = MPI_MESSAGE_NULL;
         MPI_Status status;
-        detail::check_mpi(MPI_Improbe(from, tag, comm_.get(), &there, &handle, &status),
-                          "MPI_Improbe");
+        detail::check_mpi(MPI_Iprobe(from, tag, comm_.get(), &there, &status), "MPI_Iprobe");
         if (!there) return false;
         int words = 0;
         detail::check_mpi(MPI_Get_count(&status, MPI_INT64_T, &words), "MPI_Get_count");
         received.peer = status.MPI_SOURCE;
         received.words.resize(static_cast<std::size_t>(words));
         MPI_Request request = MPI_REQUEST_NULL;
-        detail::check_mpi(
-            MPI_Imrecv(received.words.data(), words, MPI_INT64_T, &handle, &request),
-            "MPI_Imrecv");
+        detail::check_mpi(MPI_Irecv(received.words.data(), words, MPI_INT64_T, received.peer, tag,
+                                    comm_.get(), &request),
+                          "MPI_Irecv");
         try {
             watch_.wait(operation, request, MPI_STATUS_IGNORE);
         } catch (...) {

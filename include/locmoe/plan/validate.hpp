@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "locmoe/core/detail/merge_sort.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/plan/detail/check_flow.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
@@ -113,7 +113,7 @@ inline void validate(const exchange_plan& plan) {
                                             " choices"));
     const auto slots = static_cast<std::int64_t>(plan.token_count * plan.choice_count);
     std::vector<std::int64_t> listed = plan.pair_slots;
-    std::sort(listed.begin(), listed.end());
+    detail::merge_sort(listed, [](std::int64_t a, std::int64_t b) { return a < b; });
     for (std::size_t i = 0; i < listed.size(); ++i)
         if (listed[i] < 0 || listed[i] >= slots || (i > 0 && listed[i] == listed[i - 1]))
             detail::refuse(plan, "head", concat("pair slot ", listed[i], " twice or outside T k"));
@@ -209,16 +209,25 @@ inline void validate(std::span<const exchange_plan> plans) {
         std::uint64_t token_tag;  // 0 in an empty row, as in its pair's
         std::uint64_t pair_tag;
     };
-    std::vector<expert_id> held;
+    std::vector<expert_id> all_held;
     for (const exchange_plan& plan : plans)
-        held.insert(held.end(), plan.experts.begin(), plan.experts.end());
-    std::sort(held.begin(), held.end());
-    held.erase(std::unique(held.begin(), held.end()), held.end());
+        all_held.insert(all_held.end(), plan.experts.begin(), plan.experts.end());
+    detail::merge_sort(all_held, [](expert_id a, expert_id b) { return a < b; });
+    std::vector<expert_id> held;  // each once, ascending
+    for (const expert_id e : all_held)
+        if (held.empty() || held.back() != e) held.push_back(e);
     const auto place_of = [&](const exchange_plan& plan, expert_id e) {
-        const auto at = std::lower_bound(held.begin(), held.end(), e);
-        if (at == held.end() || *at != e)
+        std::size_t at = 0;
+        for (std::size_t end = held.size(); at < end;) {
+            const std::size_t middle = at + (end - at) / 2;
+            if (held[middle] < e)
+                at = middle + 1;
+            else
+                end = middle;
+        }
+        if (at == held.size() || held[at] != e)
             detail::refuse(plan, "all ranks", concat("expert ", e, " stands on no rank"));
-        return static_cast<std::size_t>(at - held.begin());
+        return at;
     };
     std::vector<std::vector<wanted>> rows_of(held.size());
     for (std::size_t r = 0; r < plans.size(); ++r) {
@@ -227,7 +236,7 @@ inline void validate(std::span<const exchange_plan> plans) {
         std::vector<std::pair<std::int64_t, std::size_t>> by_slot;
         for (std::size_t i = 0; i < plan.pair_count(); ++i)
             by_slot.emplace_back(plan.pair_slots[i], i);
-        std::sort(by_slot.begin(), by_slot.end());
+        detail::merge_sort(by_slot, [](const auto& a, const auto& b) { return a < b; });
         for (const auto& [slot, pair] : by_slot) {
             const std::size_t token = static_cast<std::size_t>(slot) / plan.choice_count;
             rows_of[place_of(plan, plan.pair_experts[pair])].push_back(

@@ -151,14 +151,19 @@ inline std::string time_line(const std::vector<phase_sum>& phases,
             while (at > 0 && bars[at - 1].first.done < t.done) --at;
             bars.insert(bars.begin() + static_cast<std::ptrdiff_t>(at), {t, p});
         }
+        std::vector<double> numbered[2];  // where the numbers in each lane end
         for (const auto& [t, p] : bars) {
             const double lane_y = y + (lanes == 2 ? lane * static_cast<double>(lane_of[p]) : 0);
             const double width = x(t.done) - x(t.ready);
             svg += svg_box(x(t.ready), lane_y, width > 1 ? width : 1, lane - 1, look[p]);
             const double packing = x(t.posted) - x(t.ready);
             if (packing >= 0.5) svg += svg_box(x(t.ready), lane_y, packing, lane - 8, "place");
-            if (phases.size() > 1 && width >= 16)
-                svg += svg_words(x(t.done) - 3, lane_y + 9, "small", concat(p + 1));
+            bool room = phases.size() > 1 && width >= 16;
+            for (const double end : numbered[lane_of[p]])
+                room = room && (end - x(t.done) >= 16 || x(t.done) - end >= 16);
+            if (!room) continue;
+            numbered[lane_of[p]].push_back(x(t.done));
+            svg += svg_words(x(t.done) - 3, lane_y + 9, "small", concat(p + 1));
         }
         if (finished.empty()) {
             svg += "\n";
