@@ -151,6 +151,8 @@ void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
             gives_the_bits_without_chunks<float>(backend, node_aggregated{}, seed, chunks);
             gives_the_bits_without_chunks<float>(backend, node_aggregated{.exact_combine = true},
                                                  seed, chunks);
+            gives_the_bits_without_chunks<float>(backend, node_aggregated{.chunks = 3}, seed,
+                                                 chunks);
             gives_the_bits_without_chunks<float>(backend, node_balanced{}, seed, chunks);
             gives_the_bits_without_chunks<float>(backend, node_balanced{.exact_combine = true},
                                                  seed, chunks);
