@@ -24,5 +24,6 @@ smpirun -no-privatize -np $((8 * nodes)) -platform "$work/cluster.xml" \
     -hostfile "$work/cluster.hosts" --cfg=smpi/simulate-computation:no \
     --cfg=smpi/bw-factor:0:1 --cfg=smpi/lat-factor:0:1 --cfg=network/TCP-gamma:0 \
     --cfg=network/weight-S:0 --cfg=network/crosstraffic:no --log=root.thres:error \
+    --cfg=smpi/iprobe:2e-7 --cfg=smpi/test:2e-7 --cfg=smpi/grow-injected-times:no \
     --cfg=smpi/shared-malloc-blocksize:1073741824 \
     "$work/smpi_exchange" "$@"
