@@ -209,7 +209,9 @@ TEST_CASE("the chunks of a plan for groups together give what it gives there and
         const std::size_t ranks = whole.size();
         const std::size_t count = 1 + seed % 5;
         const auto chunks = split_all(whole, count);
-        for (const auto& [there, back] : flows) {
+        for (const ways& way : flows) {
+            const auto there = way.there;
+            const auto back = way.back;
             numbers sources(ranks);
             for (std::size_t r = 0; r < ranks; ++r)
                 for (row_index i = 0; i < (whole[r].*there).source_rows; ++i)
