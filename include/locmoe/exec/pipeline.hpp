@@ -289,6 +289,10 @@ class pipeline {
                                                const std::vector<std::int32_t>& staged) {
         std::vector<std::int32_t> numbers;
         for (const row_index r : moved.deliver.from) {
+            if (r < 0) {  // an empty row of a padded plan, which `split` refuses
+                numbers.push_back(0);
+                continue;
+            }
             const auto i = static_cast<std::size_t>(r);
             numbers.push_back(i < sources.size() ? sources[i] : staged[i - sources.size()]);
         }

@@ -311,6 +311,7 @@ inline std::vector<std::vector<exchange_plan>> split_all(std::span<const exchang
     std::vector<std::vector<std::int32_t>> tokens;
     std::vector<std::vector<std::int32_t>> pairs;
     for (const exchange_plan& plan : plans) {
+        if (plan.rows_per_source != 0) detail::refuse_split(plan, "its rows are padded");
         tokens.push_back(chunk_of_tokens(plan.token_count, chunks));
         pairs.push_back(chunk_of_pairs(plan, chunks));
     }
