@@ -42,8 +42,8 @@ struct mpi_options {
 /// initialised, and called from one thread at a time. Throws argument_error where MPI is not, and
 /// for an inter-communicator; backend_error with MPI's code and text where a call of MPI fails.
 ///
-/// Once a rank was waited for beyond the deadline, or gave up, MPI_Finalize may wait for it for ever:
-/// end the job by MPI_Abort.
+/// Once a rank was waited for beyond the deadline, or gave up, MPI_Finalize may wait for it for
+/// ever: end the job by MPI_Abort.
 class mpi_backend {
   public:
     /// Dropped before its end it gives up its receives; what it sends must then stay in memory.
@@ -361,11 +361,11 @@ class mpi_backend {
 
     enum class from_whom { lower, higher, merged };
 
-    /// Ranks meet in pairs, log2 P times, and tell each other what they know by then: each ends with
-    /// what all of them said. Where P is no power of two, some ranks first tell all to the one below,
-    /// and hear the result from it. Messages have the length that their sender gave them, so ranks
-    /// that do not agree on it find out. `tell(result)` makes the words, `hear(words, from_whom)` takes
-    /// them.
+    /// Ranks meet in pairs, log2 P times, and tell each other what they know by then: each ends
+    /// with what all of them said. Where P is no power of two, some ranks first tell all to the one
+    /// below, and hear the result from it. Messages have the length that their sender gave them, so
+    /// ranks that do not agree on it find out. `tell(result)` makes the words, `hear(words,
+    /// from_whom)` takes them.
     template <class Tell, class Hear>
     void butterfly(const char* operation, Tell&& tell, Hear&& hear) {
         watch_.enter(operation);

@@ -37,22 +37,22 @@ struct count_scan {
 /// Moves bytes between the ranks of one job. All but `abandon` are called by every rank in the same
 /// order.
 ///
-/// - `start` posts all blocks of one phase and returns at once; `wait` ends when all have arrived and
-///   all have left. At most one block in each direction per pair of ranks and transfer, none to the
-///   own rank, none empty. Several transfers may be under way; they match in the order of starting
-///   and are waited for in that order. Receives that are `paced` are posted in their order, at most
-///   `window` at a time: the first at once, the next by `wait` when one has arrived. All sends are
-///   posted at once, so no order of receives can leave two ranks waiting for each other. A window
-///   is 0 on all ranks or on none; with 0, all receives are posted at once. A block of another size
-///   than its receiver expects is a backend_error there; so the sizes must agree before, as the
-///   executor proves.
+/// - `start` posts all blocks of one phase and returns at once; `wait` ends when all have arrived
+///   and all have left. At most one block in each direction per pair of ranks and transfer, none to
+///   the own rank, none empty. Several transfers may be under way; they match in the order of
+///   starting and are waited for in that order. Receives that are `paced` are posted in their
+///   order, at most `window` at a time: the first at once, the next by `wait` when one has arrived.
+///   All sends are posted at once, so no order of receives can leave two ranks waiting for each
+///   other. A window is 0 on all ranks or on none; with 0, all receives are posted at once. A block
+///   of another size than its receiver expects is a backend_error there; so the sizes must agree
+///   before, as the executor proves.
 /// - `exchange_messages` delivers messages whose receivers do not know of them; what comes back is
 ///   sorted by sender. A rank may send none and get none, and may send itself one.
 /// - `scan_counts` sums arrays over the ranks, exactly. Where their lengths differ it throws
 ///   argument_error on every rank.
 /// - `agree` takes "" from a rank where all is well, else what went wrong there, and a number. It
-///   returns the sum of all ranks' numbers, modulo 2^64, where all ranks are well; otherwise it throws
-///   backend_error on every rank, with the words of the lowest failing rank and its number.
+///   returns the sum of all ranks' numbers, modulo 2^64, where all ranks are well; otherwise it
+///   throws backend_error on every rank, with the words of the lowest failing rank and its number.
 /// - `abandon` is for one rank that cannot go on in the middle of something: with its words it ends
 ///   all that any rank has under way or begins later, with backend_error. The first cause stays.
 ///

@@ -90,9 +90,9 @@ exchange_plan plan_chosen(executor<Backend, Kernels>& exchange, const assignment
 }  // namespace detail
 
 /// This rank's plan under the strategy that is cheapest for what all ranks have assigned, by the
-/// cost model of `price`; `plan.choice` says why. Collective: the same options and candidates on all
-/// ranks, otherwise plan_error on all. Sums 4 counts for each phase and rank, so at every step of
-/// a training rather use a `plan_cache`.
+/// cost model of `price`; `plan.choice` says why. Collective: the same options and candidates on
+/// all ranks, otherwise plan_error on all. Sums 4 counts for each phase and rank, so at every step
+/// of a training rather use a `plan_cache`.
 template <class Backend, class Kernels, class... Strategies>
 exchange_plan best_plan(executor<Backend, Kernels>& exchange, const assignment& assigned,
                         const plan_options& options, const candidates<Strategies...>& from) {

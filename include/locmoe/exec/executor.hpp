@@ -29,22 +29,22 @@
 
 namespace locmoe::inline v0 {
 
-/// Plans and runs exchanges over one backend. Built once, by all ranks together; it keeps the staging
-/// memory, which grows to the largest exchange and is reused. Every member function but the readers is
-/// collective: all ranks call it in the same order.
+/// Plans and runs exchanges over one backend. Built once, by all ranks together; it keeps the
+/// staging memory, which grows to the largest exchange and is reused. Every member function but the
+/// readers is collective: all ranks call it in the same order.
 ///
-/// Before anything is sent, one `agree` of the backend's settles all of this, and after an error the
-/// executor is as it was before:
+/// Before anything is sent, one `agree` of the backend's settles all of this, and after an error
+/// the executor is as it was before:
 /// - Where one rank's arguments or plan are wrong in themselves, that rank throws argument_error or
 ///   plan_error and every other rank backend_error with its words.
 /// - Where the ranks' calls, element types, row widths or plans do not fit together, each throws
 ///   plan_error with the same words, which name the ranks; for a message whose receiver expects
 ///   another number of rows, both ranks, the phase and both numbers.
 ///
-/// What goes wrong later (the transport fails, a rank is waited for beyond the deadline, memory runs
-/// out) fails on all ranks: that rank throws its own exception, every other one backend_error with its
-/// words. What was to be written is undefined then, and backend and executor are of no use any more:
-/// every call throws backend_error with the first cause.
+/// What goes wrong later (the transport fails, a rank is waited for beyond the deadline, memory
+/// runs out) fails on all ranks: that rank throws its own exception, every other one backend_error
+/// with its words. What was to be written is undefined then, and backend and executor are of no use
+/// any more: every call throws backend_error with the first cause.
 ///
 /// Shapes: T tokens and k choices of this rank, K kept pairs, R rows for the experts of this rank
 /// (`plan.expert_row_count()`), d numbers a row; T, K and R differ from rank to rank and may be 0.
@@ -82,8 +82,8 @@ class executor {
         return {backend_->rank(), nodes_, placement_, token_ids};
     }
 
-    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send. Throws plan_error
-    /// on all ranks where their strategies differ.
+    /// This rank's plan for an assignment. Metadata: what the strategy's rounds send. Throws
+    /// plan_error on all ranks where their strategies differ.
     template <exchange_strategy Strategy>
     exchange_plan plan(const assignment& assigned, const Strategy& strategy) {
         const plan_request request{backend_->rank(), nodes_, placement_, assigned};
@@ -99,7 +99,8 @@ class executor {
         detail::attempt tried;
         std::optional<exchange_plan> made;
         for (std::size_t round = 0; round < planner->rounds; ++round) {
-            // A rank that failed stays in step, so that nobody waits for it: it just has no more to say.
+            // A rank that failed stays in step, so that nobody waits for it: it just has no more to
+            // say.
             std::vector<message> outgoing;
             tried([&] {
                 std::vector<message> all = planner->outgoing(round);
@@ -166,9 +167,9 @@ class executor {
         });
     }
 
-    /// Expert outputs back to their tokens, weighted and added up: expert_rows [R, d], row_weights [R]
-    /// (empty: all 1) -> tokens [T, d], overwritten; a token with no kept pair gets zeros. The weights
-    /// are applied before anything is sent, so relays add up partial sums. Sums are kept in
+    /// Expert outputs back to their tokens, weighted and added up: expert_rows [R, d], row_weights
+    /// [R] (empty: all 1) -> tokens [T, d], overwritten; a token with no kept pair gets zeros. The
+    /// weights are applied before anything is sent, so relays add up partial sums. Sums are kept in
     /// `sum_type_t` and rounded where rows are stored, in an order that the plan fixes.
     template <class ExpertRows, class Real, class Tokens>
     void combine(const exchange_plan& plan, const ExpertRows& expert_rows,
@@ -178,8 +179,8 @@ class executor {
             std::span<const Real>(row_weights));
     }
 
-    /// The backward pass of `combine`: grad_tokens [T, d], and the forward pass's expert_rows [R, d]
-    /// and row_weights [R] -> grad_expert_rows [R, d], overwritten, and grad_weights [T, k],
+    /// The backward pass of `combine`: grad_tokens [T, d], and the forward pass's expert_rows [R,
+    /// d] and row_weights [R] -> grad_expert_rows [R, d], overwritten, and grad_weights [T, k],
     /// overwritten: the inner product of gradient and expert output, 0 where a pair was dropped.
     template <class GradTokens, class ExpertRows, class Real, class GradExpertRows>
     void combine_backward(const exchange_plan& plan, const GradTokens& grad_tokens,
@@ -214,10 +215,10 @@ class executor {
     }
 
     /// Cuts a plan into chunks that overlap with the experts' computation; the number must be the
-    /// same on all ranks (`chunk_count` finds a good one). Metadata: a scan of a few counts, and one
-    /// number for each row and pair of the plan, which travels as rows and weights do. The executor
-    /// outlives the pipeline. Throws argument_error where the number is 0, plan_error where it differs
-    /// or the plans do not fit together.
+    /// same on all ranks (`chunk_count` finds a good one). Metadata: a scan of a few counts, and
+    /// one number for each row and pair of the plan, which travels as rows and weights do. The
+    /// executor outlives the pipeline. Throws argument_error where the number is 0, plan_error
+    /// where it differs or the plans do not fit together.
     locmoe::pipeline<executor> pipeline(exchange_plan plan, std::size_t chunks) {
         return {*this, std::move(plan), chunks};
     }
@@ -226,8 +227,8 @@ class executor {
     friend class locmoe::pipeline<executor>;
     using flight = detail::flight<Backend, Kernels>;
 
-    /// Nothing is sent before all ranks have agreed: `check` finds nothing wrong here, all make this
-    /// call with rows of one type and width, and in each flow every message meets its receive.
+    /// Nothing is sent before all ranks have agreed: `check` finds nothing wrong here, all make
+    /// this call with rows of one type and width, and in each flow every message meets its receive.
     template <class Check>
     void agree_on(std::string_view function, std::span<const flow* const> flows, element_type type,
                   std::size_t row_bytes, Check&& check) {
@@ -251,8 +252,8 @@ class executor {
         agree_on(function, flows, element_traits<Real>::type, sizeof(Real), check);
     }
 
-    /// Once its first message may have left, an exchange cannot be taken back: if this rank fails, all
-    /// do.
+    /// Once its first message may have left, an exchange cannot be taken back: if this rank fails,
+    /// all do.
     template <class Work>
     void exchange(Work&& work) {
         detail::attempt tried;

@@ -31,8 +31,8 @@ void with_element(element_type type, Work&& work) {
 }  // namespace detail
 
 /// The row kernels for any processor: plain loops, in the widest vector instructions that it has,
-/// with the same bits in all of them. Large targets, which no cache would hold, are written past the
-/// caches, and gathered in the order of their sources. `dot` adds up 16 interleaved parts.
+/// with the same bits in all of them. Large targets, which no cache would hold, are written past
+/// the caches, and gathered in the order of their sources. `dot` adds up 16 interleaved parts.
 struct host_kernels {
     void gather(const row_space& space, const row_sums& rows, row_range range,
                 token_rows to) const {

@@ -190,8 +190,8 @@ class in_process_job {
     std::string broken_;
 };
 
-/// A transfer's two sides on one rank; it serves one transfer after the other. Dropped early, it takes
-/// back what nobody has read yet.
+/// A transfer's two sides on one rank; it serves one transfer after the other. Dropped early, it
+/// takes back what nobody has read yet.
 struct in_process_flight {
     in_process_job& job;
     rank_id rank;

@@ -10,8 +10,8 @@
 
 namespace locmoe::inline v0 {
 
-/// Row kernels over several threads: each makes a part of the rows, by the same kernels, so that the
-/// bits are those of one thread. The threads outlive them.
+/// Row kernels over several threads: each makes a part of the rows, by the same kernels, so that
+/// the bits are those of one thread. The threads outlive them.
 template <parallel Threads, row_kernels Kernels = host_kernels>
 class parallel_kernels {
   public:

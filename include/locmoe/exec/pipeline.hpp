@@ -29,24 +29,25 @@ struct pipeline_chunk {
 };
 
 /// The way of a layer's tokens to their experts and back, in chunks that overlap: while this rank's
-/// experts compute one chunk, later ones are on their way to them and earlier ones on their way home,
-/// one chunk between nodes while another is inside them. Made by `executor::pipeline`, for one plan
-/// and any number of tensors; results are those of the executor's calls without chunks, to the bit,
-/// where an expert treats each row by itself.
+/// experts compute one chunk, later ones are on their way to them and earlier ones on their way
+/// home, one chunk between nodes while another is inside them. Made by `executor::pipeline`, for
+/// one plan and any number of tensors; results are those of the executor's calls without chunks, to
+/// the bit, where an expert treats each row by itself.
 ///
 /// Each chunk holds a range of every rank's tokens. Expert rows, of which there are R, lie chunk by
 /// chunk, and within a chunk as in any plan; so a chunk is a slice of each tensor [R, d]. An expert
 /// function is called once for each chunk on every rank, with no rows where there are none:
 ///
-///     expert(const pipeline_chunk& chunk, matrix_view<const E> in, matrix_view<E> out)  // [R_c, d]
+///     // in, out: [R_c, d]
+///     expert(const pipeline_chunk& chunk, matrix_view<const E> in, matrix_view<E> out)
 ///
-/// If it throws, it is not called again, the exchange goes on, so that no rank waits in vain, and in
-/// the end its exception is thrown on this rank; other ranks get the rows as they were then.
+/// If it throws, it is not called again, the exchange goes on, so that no rank waits in vain, and
+/// in the end its exception is thrown on this rank; other ranks get the rows as they were then.
 ///
-/// The schedule is the same on all ranks, whatever they hold: in tick t, chunk t - s takes step s. Its
-/// steps are the legs of dispatch (phases that can be under way together), the experts, the legs of
-/// combine. Every step is posted before the experts compute, dispatch before combine, and is waited
-/// for in the next tick. All member functions but the readers are collective.
+/// The schedule is the same on all ranks, whatever they hold: in tick t, chunk t - s takes step s.
+/// Its steps are the legs of dispatch (phases that can be under way together), the experts, the
+/// legs of combine. Every step is posted before the experts compute, dispatch before combine, and
+/// is waited for in the next tick. All member functions but the readers are collective.
 template <class Executor>
 class pipeline {
   public:
@@ -96,7 +97,8 @@ class pipeline {
         std::vector<Real> own;
         own.reserve(rows.size());
         for (const plan_chunk& c : chunks_)
-            for (const row_index r : c.expert_rows) own.push_back(rows[static_cast<std::size_t>(r)]);
+            for (const row_index r : c.expert_rows)
+                own.push_back(rows[static_cast<std::size_t>(r)]);
         return own;
     }
 
@@ -130,8 +132,8 @@ class pipeline {
 
     /// The backward pass of `forward`: grad_results [T, d'], and its expert_outputs [R, d'] and
     /// row_weights [R] -> grad_outputs [R, d'], by `expert`, which goes from gradients of a chunk's
-    /// outputs to those of its inputs, -> grad_inputs [R, d] -> grad_tokens [T, d], and grad_weights
-    /// [T, k], 0 where a pair was dropped; all overwritten. Throws what the executor's
+    /// outputs to those of its inputs, -> grad_inputs [R, d] -> grad_tokens [T, d], and
+    /// grad_weights [T, k], 0 where a pair was dropped; all overwritten. Throws what the executor's
     /// combine_backward and dispatch_backward throw, before anything is sent.
     template <class GradResults, class ExpertOutputs, class Real, class GradOutputs, class Expert,
               class GradInputs, class GradTokens>
@@ -211,8 +213,10 @@ class pipeline {
     }
 
     static common_value type_and_width(const_token_rows rows) {
-        return {"element type or row width",
-                fingerprint().add(static_cast<std::uint64_t>(rows.type)).add(rows.row_bytes).value()};
+        return {"element type or row width", fingerprint()
+                                                 .add(static_cast<std::uint64_t>(rows.type))
+                                                 .add(rows.row_bytes)
+                                                 .value()};
     }
 
     /// All ranks must cut into the same number of chunks, and their plans fit together.
@@ -322,7 +326,8 @@ class pipeline {
         };
         const std::span<const Weight> unweighted;
         for (std::size_t tick = 0; tick <= chunks_.size() + out + home; ++tick) {
-            // The work of the chunks at step `first` + leg, for legs up to `last`, the last one first.
+            // The work of the chunks at step `first` + leg, for legs up to `last`, the last one
+            // first.
             const auto at_legs = [&](std::size_t first, std::size_t last, auto&& work) {
                 for (std::size_t leg = last + 1; leg-- > 0;)
                     if (first + leg <= tick && tick - first - leg < chunks_.size())

@@ -26,11 +26,13 @@ struct row_range {
     std::size_t end = 0;
 };
 
-/// Moves and adds up rows in one rank's memory. All rows of one call have one element type and width.
+/// Moves and adds up rows in one rank's memory. All rows of one call have one element type and
+/// width.
 ///
 /// - `gather` copies the one source of each row, and zeros for an `empty_row`; it sees bytes alone.
-/// - `sum` adds up each row's sources in their order, in `sum_type_t` of the element, and rounds once;
-///   a source below `weights.size()` is multiplied by its weight first. No source gives zeros.
+/// - `sum` adds up each row's sources in their order, in `sum_type_t` of the element, and rounds
+///   once; a source below `weights.size()` is multiplied by its weight first. No source gives
+///   zeros.
 /// - `scale` gives weights[i] * in[i]; `dot` gives the inner product of two rows each.
 ///
 /// `to` never overlaps what is read, but `scale` may work in place.

@@ -161,8 +161,8 @@ class simulated_backend {
 };
 
 /// Runs `function(simulated_backend&)` on a thread for each rank of `nodes`, and returns the time
-/// on the latest clock in the end, in seconds. The deadline of `waiting` is in real time. Throws what
-/// run_in_process throws, and argument_error for costs that do not fit.
+/// on the latest clock in the end, in seconds. The deadline of `waiting` is in real time. Throws
+/// what run_in_process throws, and argument_error for costs that do not fit.
 template <class Function>
 double run_simulated(const topology& nodes, const cluster_costs& costs, Function&& function,
                      simulate_options options = {}, in_process_options waiting = {}) {

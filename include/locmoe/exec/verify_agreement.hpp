@@ -64,8 +64,8 @@ class fingerprint {
 namespace detail {
 
 /// Numbers whose sum over all ranks is 0, modulo 2^64, where all hold the same, and most likely is
-/// not where they do not: each rank adds a number for itself and takes away that of the next rank, as
-/// it would be if that one held the same.
+/// not where they do not: each rank adds a number for itself and takes away that of the next rank,
+/// as it would be if that one held the same.
 inline std::uint64_t ring_term(std::string_view caller, std::span<const common_value> values,
                                rank_id rank, std::size_t ranks) {
     fingerprint print(caller);

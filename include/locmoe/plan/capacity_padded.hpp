@@ -110,12 +110,15 @@ class capacity_padded_planner;
 /// must be the same on all ranks, which nothing checks, since nothing is exchanged.
 template <detail::has_fixed_way Strategy>
 struct capacity_padded {
-    Strategy strategy;
+    Strategy strategy;      ///< whose ways and phases the rows take
     std::int64_t capacity;  ///< C: rows for each (source rank, expert); at least 1
 
+    /// The name of `strategy` and the capacity: "direct, padded to 8 rows".
     std::string name() const {
         return detail::concat(strategy.name(), ", padded to ", capacity, " rows");
     }
+    /// Makes the planner, of no round. Throws argument_error also where `capacity` is below 1,
+    /// where rows could not be numbered, and where `node_aggregated` has several chunks.
     detail::capacity_padded_planner planner(const plan_request& request) const;
 };
 
@@ -145,8 +148,9 @@ class capacity_padded_planner {
                            request.rank);
         // A rank sees each block of a source and an expert three times at most: as it starts, comes
         // in and stands.
-        const std::size_t most = std::numeric_limits<row_index>::max() /
-                                 (3 * request.nodes.rank_count() * request.placement.expert_count());
+        const std::size_t most =
+            std::numeric_limits<row_index>::max() /
+            (3 * request.nodes.rank_count() * request.placement.expert_count());
         if (static_cast<std::size_t>(capacity) > most)
             throw_argument("capacity_padded", "capacity", concat("at most ", most),
                            concat(capacity), request.rank);

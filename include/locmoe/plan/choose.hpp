@@ -26,10 +26,12 @@ namespace locmoe::inline v0 {
 /// others decline: let it be one that never does.
 template <priced_strategy... Strategies>
 struct candidates {
-    std::tuple<Strategies...> strategies;
+    std::tuple<Strategies...> strategies;  ///< as they were passed
 
+    /// Keeps them in this order, on which the choice between equal prices hangs.
     explicit candidates(Strategies... values) : strategies(std::move(values)...) {}
 
+    /// How many candidates there are.
     static constexpr std::size_t count = sizeof...(Strategies);
 
     /// Calls `visit(strategy, number)` for each.
@@ -55,7 +57,7 @@ inline auto all_strategies() {
 /// What a plan is chosen for.
 struct plan_options {
     std::size_t row_bytes = 0;  ///< of the rows that the plan will mostly carry
-    cluster_costs costs;
+    cluster_costs costs;        ///< the same on all ranks, or they may choose differently
 };
 
 namespace detail {
@@ -122,12 +124,13 @@ std::vector<std::int64_t> choice_words(const candidates<Strategies...>& from,
 /// What `choose` found.
 struct chosen_strategy {
     std::size_t number = 0;  ///< among the candidates
-    plan_choice why;
+    plan_choice why;         ///< all prices, the chosen strategy's first
 };
 
 /// Prices all candidates and takes the first of those within 1 % of the cheapest, or the very first
-/// within 3 %: prices are no more exact, and earlier candidates are simpler. `sums` are the `choice_words` of all ranks added
-/// up; the same sums give the same choice. Throws argument_error for costs or sums that do not fit.
+/// within 3 %: prices are no more exact, and earlier candidates are simpler. `sums` are the
+/// `choice_words` of all ranks added up; the same sums give the same choice. Throws argument_error
+/// for costs or sums that do not fit.
 template <class... Strategies>
 chosen_strategy choose(const candidates<Strategies...>& from, const topology& nodes,
                        const plan_options& options, std::span<const std::int64_t> sums) {

@@ -35,11 +35,11 @@ inline std::int64_t to_nanoseconds(std::string_view field, double seconds) {
 /// sum of overhead and seconds / chunks of the stages at work there, and their longest latency.
 ///
 /// Assumes equal chunks and ranks that keep in step. Never below what a pipeline without ticks can
-/// reach: max(sum + (chunks - 1) longest stage; of each resource, what lies before + chunks times its
-/// stages + what lies after), and equal to it where one stage outweighs all others.
+/// reach: max(sum + (chunks - 1) longest stage; of each resource, what lies before + chunks times
+/// its stages + what lies after), and equal to it where one stage outweighs all others.
 ///
-/// In whole nanoseconds, so that ranks with equal stages agree. Throws argument_error where there is
-/// no chunk and where a time is negative or not finite.
+/// In whole nanoseconds, so that ranks with equal stages agree. Throws argument_error where there
+/// is no chunk and where a time is negative or not finite.
 inline std::int64_t pipelined_nanoseconds(std::span<const pipeline_stage> stages,
                                           std::size_t chunks) {
     if (chunks == 0)

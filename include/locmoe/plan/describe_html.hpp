@@ -31,6 +31,7 @@ struct page_options {
 
     /// [P][phases], in seconds from the exchange's start; empty: not measured.
     std::span<const std::vector<phase_times>> measured_dispatch = {};
+    /// The same of combine.
     std::span<const std::vector<phase_times>> measured_combine = {};
 
     /// A figure of the capacity, as `to_svg` of a capacity report draws it; empty: none.
@@ -280,9 +281,10 @@ inline std::string picture(std::string_view svg, std::string_view title) {
 /// A whole cluster's exchange as one HTML page that needs nothing else, no network and no script:
 /// `plans[r]` is rank r's. It shows the strategy and why it was chosen; who sends how much to whom,
 /// by node and by rank; each phase on a time line, as `simulate` predicts it and, where given, as
-/// measured; the load of the experts, and drops; the capacity where a figure is given. Above 256 ranks, or nodes, neighbours share a cell
-/// of the map, and above 32 nodes a line of the time line, so that a page stays below 2 MB.
-/// Throws argument_error where plans, costs or times do not fit, plan_error as `simulate` does.
+/// measured; the load of the experts, and drops; the capacity where a figure is given. Above 256
+/// ranks, or nodes, neighbours share a cell of the map, and above 32 nodes a line of the time line,
+/// so that a page stays below 2 MB. Throws argument_error where plans, costs or times do not fit,
+/// plan_error as `simulate` does.
 inline std::string describe_html(std::span<const exchange_plan> plans, const topology& nodes,
                                  const page_options& options) {
     using namespace detail::page;

@@ -19,19 +19,23 @@ namespace detail {
 class direct_planner;
 }
 
-/// Every rank to every rank in one phase, one row for each kept pair: the plain All-to-All of Tutel,
-/// DeepSpeed and Megatron. The least latency; a token whose k experts share a node crosses the
-/// network k times.
+/// Every rank to every rank in one phase, one row for each kept pair: the plain All-to-All of
+/// Tutel, DeepSpeed and Megatron. The least latency; a token whose k experts share a node crosses
+/// the network k times.
 struct direct {
+    /// "direct": it has no options.
     std::string_view name() const { return "direct"; }
+    /// Makes the planner, of one round: how many rows each expert is sent.
     detail::direct_planner planner(const plan_request& request) const;
 
+    /// "a row a pair", which no other strategy here shares.
     std::string loads_name() const { return "a row a pair"; }
     /// Its messages inside nodes and between them travel side by side: priced as two phases.
     std::vector<phase_shape> phase_shapes(const topology& nodes) const {
         return {{"between nodes", link_tier::inter_node, 0, nodes.rank_count()},
                 {"inside nodes", link_tier::intra_node, 0, detail::largest_node(nodes)}};
     }
+    /// Adds a row for each pair whose expert is on another rank.
     void add_loads(const plan_request& request, row_loads& loads) const {
         std::vector<std::int64_t> rows(request.nodes.rank_count(), 0);
         detail::for_each_pair(request, [&](std::int64_t, rank_id to) {
@@ -42,6 +46,7 @@ struct direct {
             loads.add(request.nodes.same_node(request.rank, to) ? 1 : 0, request.rank, to, rows[r]);
         }
     }
+    /// "": it fits every topology, so it can be the first of the candidates.
     std::string declines(const topology&) const { return {}; }
 };
 

@@ -25,19 +25,20 @@ namespace locmoe::inline v0 {
 /// and source, in blocks [expert][source][C]: first the kept pairs in the usual order, then empty
 /// rows. Dispatch gives zeros there, and what the experts write there goes nowhere.
 ///
-/// In a plan for a group, all its ranks hold the same tokens and pairs and get the same expert rows,
-/// for experts that are split over them; tokens come from the group, not from one of its ranks.
-/// Combine adds up what the ranks made of a row and gives each of them all of the group's tokens:
-/// <A x, y> = <x, combine y> where x, alike over each group, is counted once a group.
+/// In a plan for a group, all its ranks hold the same tokens and pairs and get the same expert
+/// rows, for experts that are split over them; tokens come from the group, not from one of its
+/// ranks. Combine adds up what the ranks made of a row and gives each of them all of the group's
+/// tokens: <A x, y> = <x, combine y> where x, alike over each group, is counted once a group.
 struct exchange_plan {
-    std::string strategy;
-    rank_id rank = 0;
-    std::size_t rank_count = 0;
+    std::string strategy;          ///< `name()` of the strategy, with the order put on it
+    rank_id rank = 0;              ///< whose share it is
+    std::size_t rank_count = 0;    ///< P
     std::size_t token_count = 0;   ///< T, this rank's
     std::size_t choice_count = 0;  ///< k
 
-    /// [K]: pair -> token k + slot. Pairs are sorted by the rank of their expert (from the next rank
-    /// on, around to this rank itself), by expert, by token and slot; in a group as on its first.
+    /// [K]: pair -> token k + slot. Pairs are sorted by the rank of their expert (from the next
+    /// rank on, around to this rank itself), by expert, by token and slot; in a group as on its
+    /// first.
     std::vector<std::int64_t> pair_slots;
     std::vector<expert_id> pair_experts;  ///< [K]
 
@@ -53,15 +54,18 @@ struct exchange_plan {
 
     std::optional<plan_choice> choice;  ///< why this strategy; none where the caller named it
 
-    flow dispatch;
-    flow combine;
-    flow pair_dispatch;
-    flow pair_combine;
+    flow dispatch;       ///< token rows [T] -> expert rows [R]
+    flow combine;        ///< expert rows [R] -> token rows [T], the sum of each token's
+    flow pair_dispatch;  ///< pair rows [K] -> expert rows [R]
+    flow pair_combine;   ///< expert rows [R] -> pair rows [K]
 
     /// The rank that stands for the group where it is counted once.
     rank_id first_of_group() const { return group.empty() ? rank : group.front(); }
 
+    /// K. In a group, that of each of its ranks: they hold the same pairs.
     std::size_t pair_count() const { return pair_slots.size(); }
+    /// R, with the empty rows of a padded plan. Only of a plan that was made: not of
+    /// `exchange_plan{}`.
     std::size_t expert_row_count() const { return static_cast<std::size_t>(expert_first.back()); }
 
     /// What this rank sends in one dispatch of rows of `row_bytes` bytes.

@@ -19,22 +19,25 @@ inline constexpr row_index empty_row = -1;
 
 /// Consecutive rows that one peer gets or gives in one message.
 struct segment {
-    rank_id peer = 0;
-    link_tier tier = link_tier::self;
-    row_index first = 0;  ///< sends: row of the phase's pack; receives: row of the flow's staging
-    row_index rows = 0;
+    rank_id peer = 0;                  ///< of sends the receiver, of receives the sender
+    link_tier tier = link_tier::self;  ///< of the link to `peer`; never self in a plan
+    row_index first = 0;               ///< of sends in the phase's pack, of receives in staging
+    row_index rows = 0;                ///< at least 1 in a plan
 
     friend bool operator==(const segment&, const segment&) = default;
 };
 
-/// Rows made from other rows: row i is the sum of the rows `sources(i)`. With one source each, as in
-/// every dispatch, it is a gather, and `first` stays empty; a row may then be `empty_row`.
+/// Rows made from other rows: row i is the sum of the rows `sources(i)`. With one source each, as
+/// in every dispatch, it is a gather, and `first` stays empty; a row may then be `empty_row`.
 struct row_sums {
-    std::vector<row_index> from;
+    std::vector<row_index> from;   ///< the sources of all rows, one row's after the other's
     std::vector<row_index> first;  ///< empty, or [rows + 1]: where the sources of row i start
 
+    /// Whether each row has one source, or none, so that nothing is added up.
     bool is_gather() const { return first.empty(); }
+    /// How many rows are made.
     std::size_t rows() const { return is_gather() ? from.size() : first.size() - 1; }
+    /// What row i is the sum of, by the flow's numbers of rows; of no source it is zeros.
     std::span<const row_index> sources(std::size_t i) const {
         if (is_gather()) return {from.data() + i, from[i] == empty_row ? 0u : 1u};
         return {from.data() + first[i], static_cast<std::size_t>(first[i + 1] - first[i])};
@@ -54,7 +57,7 @@ struct receive_window {
 
 /// One exchange: make the rows to send, send each segment, receive into staging.
 struct phase {
-    std::string name;
+    std::string name;               ///< what reports and traces call it
     row_sums pack;                  ///< the rows to send, from the flow's sources and staging
     std::vector<segment> sends;     ///< cut `pack` into messages, ascending in rows, no gap
     std::vector<segment> receives;  ///< fill this phase's piece of staging, ascending, no gap
@@ -64,9 +67,11 @@ struct phase {
     std::vector<std::size_t> receive_order;  ///< of receives
     receive_window window;  ///< has messages = 0 on all ranks or on none
 
+    /// The send that is posted as number i.
     const segment& nth_send(std::size_t i) const {
         return sends[send_order.empty() ? i : send_order[i]];
     }
+    /// The receive that is posted as number i.
     const segment& nth_receive(std::size_t i) const {
         return receives[receive_order.empty() ? i : receive_order[i]];
     }
@@ -92,10 +97,10 @@ struct phase {
 /// r < source_rows, else row r - source_rows of staging. Staging holds what the phases received,
 /// the first phase's rows first. In the end `deliver` makes the resulting rows, with no message.
 struct flow {
-    row_index source_rows = 0;
-    row_index staging_rows = 0;
-    std::vector<phase> phases;
-    row_sums deliver;
+    row_index source_rows = 0;   ///< that the caller brings: T, K or R
+    row_index staging_rows = 0;  ///< that all phases receive together
+    std::vector<phase> phases;   ///< in the order in which they are posted
+    row_sums deliver;            ///< the resulting rows, from sources and staging
 
     friend bool operator==(const flow&, const flow&) = default;
 };

@@ -42,7 +42,9 @@ class group_wise_planner;
 struct group_wise {
     std::size_t group_size;  ///< g; divides the ranks of every node, else argument_error
 
+    /// With the size: "group_wise, groups of 4".
     std::string name() const { return detail::concat("group_wise, groups of ", group_size); }
+    /// Makes the planner, of two rounds: to other groups, then inside the own one.
     detail::group_wise_planner planner(const plan_request& request) const;
 };
 

@@ -18,6 +18,7 @@ struct exchange_bound {
     double leaves = 0;  ///< a leaf switch's uplinks
     double ranks = 0;   ///< a rank's own links, inside and outwards together
 
+    /// The largest of the three.
     double seconds() const {
         const double most = nodes > leaves ? nodes : leaves;
         return most > ranks ? most : ranks;

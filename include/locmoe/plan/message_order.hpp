@@ -14,9 +14,10 @@
 namespace locmoe::inline v0 {
 
 /// In which order a node dispatches to the other nodes and takes in from them, and for how many it
-/// has credits out at a time. It changes no row's place, so it is correct for any plan, however old.
+/// has credits out at a time. It changes no row's place, so it is correct for any plan, however
+/// old.
 struct message_order {
-    std::string name;
+    std::string name;           ///< what `ordered` adds to the plan's strategy, such as "rotated"
     std::vector<node_id> to;    ///< [N - 1]: every other node once
     std::vector<node_id> from;  ///< [N - 1]
     std::size_t window = 0;     ///< nodes from which messages are let in at a time; 0: all

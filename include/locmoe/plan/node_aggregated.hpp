@@ -27,9 +27,9 @@ class node_aggregated_planner;
 /// mod m`, so even nodes talk rail to rail and uneven ones share the load. Asks nothing of the node
 /// sizes.
 ///
-/// With several chunks the phases over the relays are as many times as short, each for a range of the
-/// tokens: while the relays pass on one chunk, the next is on its way to them. It pays where a few
-/// hot experts make the relays' part long. Same rows, same sums, more messages.
+/// With several chunks the phases over the relays are as many times as short, each for a range of
+/// the tokens: while the relays pass on one chunk, the next is on its way to them. It pays where a
+/// few hot experts make the relays' part long. Same rows, same sums, more messages.
 struct node_aggregated {
     std::size_t chunks = 1;  ///< at least 1, otherwise `planner` throws argument_error
 
@@ -37,22 +37,28 @@ struct node_aggregated {
     /// the source in the order of `direct`, to the same bits, for more inter-node rows.
     bool exact_combine = false;
 
+    /// With the options that are not the default: "node_aggregated, 4 chunks".
     std::string name() const {
-        return detail::concat("node_aggregated", exact_combine ? ", exact combine" : "",
-                              chunks == 1 ? std::string() : detail::concat(", ", chunks, " chunks"));
+        return detail::concat(
+            "node_aggregated", exact_combine ? ", exact combine" : "",
+            chunks == 1 ? std::string() : detail::concat(", ", chunks, " chunks"));
     }
+    /// Makes the planner, of two rounds: to relays and the own node, then from relays to experts.
     detail::node_aggregated_planner planner(const plan_request& request) const;
 
     /// The loads of one chunk; `settle` cuts them up.
     std::string loads_name() const { return "rows once per node"; }
+    /// To relays; own node; relays to experts, the only one that waits.
     std::vector<phase_shape> phase_shapes(const topology& nodes) const {
         const std::size_t neighbours = detail::largest_node(nodes) - 1;
         return {{"to relays", link_tier::inter_node, 0, nodes.rank_count()},
                 {"own node", link_tier::intra_node, 0, neighbours},
                 {"relays to experts", link_tier::intra_node, 1, neighbours}};
     }
+    /// Adds this rank's rows, and what its relays on other nodes pass on of them.
     void add_loads(const plan_request& request, row_loads& loads) const;
     row_loads settle(const row_loads& sums) const;
+    /// Declines where there is one node: no row would have a relay.
     std::string declines(const topology& nodes) const {
         return nodes.node_count() == 1 ? "there is one node" : "";
     }
@@ -61,9 +67,9 @@ struct node_aggregated {
 namespace detail {
 
 /// Where the phases of each chunk stand. A chunk leaves for the relays once the one before it has
-/// been passed on to the experts, so that both are under way at once. The rows for the own node fill
-/// the wait for the last chunk; after all relays, whatever the number of chunks, so that combine
-/// always adds them up first.
+/// been passed on to the experts, so that both are under way at once. The rows for the own node
+/// fill the wait for the last chunk; after all relays, whatever the number of chunks, so that
+/// combine always adds them up first.
 struct aggregated_phases {
     std::size_t chunks;
 

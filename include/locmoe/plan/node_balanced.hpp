@@ -33,20 +33,26 @@ struct node_balanced {
     /// Combine without partial sums, to the bits of `direct`: as in `node_aggregated`.
     bool exact_combine = false;
 
+    /// "node_balanced", or "node_balanced, exact combine".
     std::string_view name() const {
         return exact_combine ? "node_balanced, exact combine" : "node_balanced";
     }
+    /// Makes the planner, of four rounds: loads inside the node, handed rows, rows for relays and
+    /// the own node, the relays' rows.
     detail::node_balanced_planner planner(const plan_request& request) const;
 
     /// The loads of `node_aggregated`; `settle` evens them out.
     std::string loads_name() const { return node_aggregated{}.loads_name(); }
+    /// Those of `node_aggregated`; `settle` puts the phase that evens out before them.
     std::vector<phase_shape> phase_shapes(const topology& nodes) const {
         return node_aggregated{}.phase_shapes(nodes);
     }
+    /// Adds what `node_aggregated` does.
     void add_loads(const plan_request& request, row_loads& loads) const {
         node_aggregated{}.add_loads(request, loads);
     }
     row_loads settle(const row_loads& sums) const;
+    /// Declines where there is one node, or each node has one rank: nothing to even out.
     std::string declines(const topology& nodes) const {
         if (nodes.node_count() == 1) return "there is one node";
         return detail::largest_node(nodes) == 1 ? "each node has one rank" : "";

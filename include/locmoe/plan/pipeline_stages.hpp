@@ -9,9 +9,10 @@
 
 namespace locmoe::inline v0 {
 
-/// A layer's way as stages for `chunk_count`: the legs of a priced dispatch (phases that can be under
-/// way together), the experts, the same legs back. `expert_seconds`: what this layer's experts compute
-/// on the rank that has most to do; ranks must pass the same to get the same number of chunks.
+/// A layer's way as stages for `chunk_count`: the legs of a priced dispatch (phases that can be
+/// under way together), the experts, the same legs back. `expert_seconds`: what this layer's
+/// experts compute on the rank that has most to do; ranks must pass the same to get the same number
+/// of chunks.
 ///
 ///     exchange.pipeline(plan, chunk_count(pipeline_stages(plan.choice->chosen(), expert_seconds)))
 ///

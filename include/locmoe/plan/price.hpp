@@ -85,7 +85,9 @@ inline phase_seconds time_phase(const row_loads& loads, std::size_t phase, doubl
     phase_seconds t;
     if (messages_out == 0) return t;
     if (message_rows > 0) t.spread = 1 / std::sqrt(static_cast<double>(message_rows));
-    const auto seconds = [&](double rows, double bandwidth) { return rows * row_bytes / bandwidth; };
+    const auto seconds = [&](double rows, double bandwidth) {
+        return rows * row_bytes / bandwidth;
+    };
     const auto raise = [](double& most, double other) { most = other > most ? other : most; };
     t.pack = seconds(static_cast<double>(packed), costs.pack_bandwidth);
     if (outside) {
@@ -139,22 +141,25 @@ inline double transfer_seconds(const phase_seconds& t, double gamma) {
 /// What an exchange of rows of `row_bytes` bytes costs under `costs`. `loads` are the sums over all
 /// ranks, `expert_rows` [P] the rows that each rank's experts get.
 ///
-/// A phase starts once the phases that it needs are in and the phases before it are posted. It takes
+/// A phase starts once the phases that it needs are in and the phases before it are posted. It
+/// takes
 ///
 ///     pack + latency + max(gamma m + one message, gamma + bytes / bandwidth) + rest
 ///
 /// or, where an earlier phase still has the links of its tier, bytes / bandwidth from its end on;
-/// rest: what a rank still takes in at the end, 0.3 gamma m or more where it gets more messages than
-/// it sends (`transfer_seconds`);
-/// pack: the rows that one rank sends, at pack_bandwidth; m: messages of one rank; bytes / bandwidth:
-/// the slowest of a node's card, a rank's link and a leaf's uplinks; each at the rank, node or leaf
-/// that has most. In the end the rows are placed, at pack_bandwidth. (The cost model of LogGP with
-/// shared links; the overheads of many messages run beside the bytes of the earlier ones.)
+/// rest: what a rank still takes in at the end, 0.3 gamma m or more where it gets more messages
+/// than it sends (`transfer_seconds`);
+/// pack: the rows that one rank sends, at pack_bandwidth; m: messages of one rank; bytes /
+/// bandwidth: the slowest of a node's card, a rank's link and a leaf's uplinks; each at the rank,
+/// node or leaf that has most. In the end the rows are placed, at pack_bandwidth. (The cost model
+/// of LogGP with shared links; the overheads of many messages run beside the bytes of the earlier
+/// ones.)
 ///
 /// It takes the worst of each part as if they met on one rank: under skew it is mostly too high.
-/// Messages of phases that pass rows on are counted as if no two sources' rows shared one, up to the
-/// phase's peers. A card that hears from f nodes at once takes in eta(f) of its bandwidth, as it does
-/// unless an order with a window is put on the plan (`message_order`). Metadata is left out.
+/// Messages of phases that pass rows on are counted as if no two sources' rows shared one, up to
+/// the phase's peers. A card that hears from f nodes at once takes in eta(f) of its bandwidth, as
+/// it does unless an order with a window is put on the plan (`message_order`). Metadata is left
+/// out.
 inline cost_estimate price(std::string strategy, const row_loads& loads,
                            std::span<const std::int64_t> expert_rows, std::size_t row_bytes,
                            const cluster_costs& costs) {

@@ -95,6 +95,8 @@ class row_forwarder {
         detail::lane_memory* memory_ = nullptr;
     };
 
+    /// `strategy` names the plan, and errors; `phase_names` are those of its phases, in the order
+    /// of posting.
     row_forwarder(std::string_view strategy, const plan_request& request,
                   const std::vector<std::string>& phase_names)
         : strategy_(strategy), request_(request), kept_(request), lanes_(phase_names.size()) {
@@ -106,7 +108,7 @@ class row_forwarder {
         }
     }
 
-    // A move keeps the lanes where they are; a copy could not.
+    /// A move keeps the lanes where they are; a copy could not.
     row_forwarder(row_forwarder&&) = default;
 
     /// The lane to `rank` in phase `number`: valid as long as the forwarder. The own rank has none

@@ -16,16 +16,17 @@ namespace locmoe::inline v0 {
 
 /// What the price of a strategy needs to know of one of its phases, before any plan is made.
 struct phase_shape {
-    std::string name;
+    std::string name;                        ///< what reports call it
     link_tier tier = link_tier::inter_node;  ///< of all its messages
-    std::size_t needs = 0;  ///< it starts once the phases before this one have come in
-    std::size_t peers = 0;  ///< a rank sends to at most so many ranks, and hears from as many
+    std::size_t needs = 0;                   ///< it starts once the phases before this one are in
+    std::size_t peers = 0;                   ///< most ranks that one rank sends to, or hears from
 };
 
 /// How many rows and messages each rank sends and receives in each phase of an exchange. Each rank
 /// puts in what its own tokens cause, on whatever ranks; the sum over all ranks is the exchange's.
 class row_loads {
   public:
+    /// The counts of one rank in one phase; `sides` is how many there are.
     enum side : std::size_t { rows_out, rows_in, messages_out, messages_in, sides };
 
     /// `leaf_nodes` nodes share a leaf switch, as in `leaf_switches`.
@@ -36,9 +37,13 @@ class row_loads {
           leaves_((nodes.node_count() - 1) / leaf_nodes + 1),
           words_(phases_.size() * (nodes.rank_count() * sides + leaves_ * leaf_sides), 0) {}
 
+    /// The topology that it was built with, and does not own.
     const topology& nodes() const { return *nodes_; }
+    /// The phases that it was built with, in the order of their numbers.
     const std::vector<phase_shape>& phases() const { return phases_; }
+    /// Nodes on each leaf switch, perhaps fewer on the last.
     std::size_t leaf_nodes() const { return leaf_nodes_; }
+    /// Leaf switches: the nodes over `leaf_nodes()`, rounded up.
     std::size_t leaf_count() const { return leaves_; }
 
     /// `rows` of this rank's rows go from `from` to `to` in phase number `phase`. Called once for
@@ -63,8 +68,8 @@ class row_loads {
         return up > down ? up : down;
     }
 
-    /// A phase gets one of `parts` equal parts, rounded up, of the rows of a phase of `whole`, in as
-    /// many messages as there are rows for.
+    /// A phase gets one of `parts` equal parts, rounded up, of the rows of a phase of `whole`, in
+    /// as many messages as there are rows for.
     void take_part(std::size_t phase, const row_loads& whole, std::size_t whole_phase,
                    std::int64_t parts) {
         const auto part = [parts](std::int64_t n) { return (n + parts - 1) / parts; };
@@ -84,9 +89,11 @@ class row_loads {
                 part(whole.words_[whole.leaf_place(whole_phase, 0) + i]);
     }
 
+    /// One count, to be changed; numbers are not checked.
     std::int64_t& at(std::size_t phase, rank_id rank, side which) {
         return words_[place(phase, rank, which)];
     }
+    /// One count, with messages as they were added: `messages` gives what is priced.
     std::int64_t at(std::size_t phase, rank_id rank, side which) const {
         return words_[place(phase, rank, which)];
     }
@@ -116,7 +123,8 @@ class row_loads {
         return static_cast<std::size_t>(nodes_->node_of(rank)) / leaf_nodes_;
     }
     std::size_t leaf_place(std::size_t phase, std::size_t leaf) const {
-        return phases_.size() * nodes_->rank_count() * sides + (phase * leaves_ + leaf) * leaf_sides;
+        return phases_.size() * nodes_->rank_count() * sides +
+               (phase * leaves_ + leaf) * leaf_sides;
     }
     std::size_t place(std::size_t phase, rank_id rank, side which) const {
         return (phase * nodes_->rank_count() + static_cast<std::size_t>(rank)) * sides + which;
@@ -133,7 +141,8 @@ class row_loads {
 ///
 /// - `phase_shapes(nodes)` says which phases there are: the same on every rank.
 /// - `add_loads(request, loads)` puts in what this rank's tokens cause.
-/// - `loads_name()`: strategies whose phase_shapes and add_loads are the same share a name for them.
+/// - `loads_name()`: strategies whose phase_shapes and add_loads are the same share a name for
+///   them.
 /// - `declines(nodes)` says why it is not fit for a topology, "" where it is.
 ///
 /// It may have `settle(sums)`, which turns the sum over all ranks into the loads to be priced, for

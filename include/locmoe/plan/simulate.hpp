@@ -15,6 +15,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How exactly `simulate` follows the links.
 struct simulate_options {
     /// Links are shared out anew at most once in this fraction of the time since the network was
     /// last idle; times come out late by about as much. 0: whenever a message begins or ends.
@@ -274,10 +275,10 @@ class exchange_simulation {
 /// All ranks start at 0 and do what the executor does: wait for what a phase needs, pack it
 /// (pack_bandwidth; each row that is read counts), post its messages, one each `overhead`; at the
 /// end deliver the rows, again at pack_bandwidth. Where a phase has a window, the next receive is
-/// posted when one has been taken in and the rank waits for that phase. A message begins, after its latency, once both
-/// its sides are posted (the rendezvous of large MPI messages) and shares links max-min fairly
-/// (detail/fluid_network.hpp). A rank takes in one message each `overhead`. So a single message
-/// takes latency + overhead + bytes / bandwidth.
+/// posted when one has been taken in and the rank waits for that phase. A message begins, after its
+/// latency, once both its sides are posted (the rendezvous of large MPI messages) and shares links
+/// max-min fairly (detail/fluid_network.hpp). A rank takes in one message each `overhead`. So a
+/// single message takes latency + overhead + bytes / bandwidth.
 ///
 /// Left out: the packing's share of a node's memory, all metadata.
 /// Throws argument_error for costs or plans that do not fit, plan_error where a send has no

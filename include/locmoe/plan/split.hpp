@@ -31,8 +31,8 @@ constexpr std::size_t first_of_chunk(std::size_t tokens, std::size_t c, std::siz
 
 }  // namespace detail
 
-/// [T]: the chunk that each of a rank's tokens falls into: consecutive tokens, of all chunks equally
-/// many give or take one. Chunks beyond the tokens stay empty.
+/// [T]: the chunk that each of a rank's tokens falls into: consecutive tokens, of all chunks
+/// equally many give or take one. Chunks beyond the tokens stay empty.
 inline std::vector<std::int32_t> chunk_of_tokens(std::size_t token_count, std::size_t chunks) {
     std::vector<std::int32_t> of;
     of.reserve(token_count);
@@ -51,8 +51,8 @@ inline std::vector<std::int32_t> chunk_of_pairs(const exchange_plan& plan, std::
     return of;
 }
 
-/// Whether combine goes the way of dispatch back, phase by phase: not so in `group_wise`, where one more
-/// gives the results to the whole group.
+/// Whether combine goes the way of dispatch back, phase by phase: not so in `group_wise`, where one
+/// more gives the results to the whole group.
 inline bool is_mirrored(const exchange_plan& plan) {
     return plan.combine.phases.size() == plan.dispatch.phases.size();
 }
@@ -188,15 +188,16 @@ inline void check_chunks(std::size_t chunks) {
 
 /// Cuts one rank's plan into the plans of `chunks` chunks, each of the tokens of `chunk_of_tokens`
 /// with all their pairs, so that every sum keeps its order: moving the chunks one by one gives the
-/// bits of moving all at once. Within a chunk everything keeps the order of the whole plan, in which
-/// combine is dispatch's transpose, or exact. Dropped pairs are counted in the whole plan alone.
+/// bits of moving all at once. Within a chunk everything keeps the order of the whole plan, in
+/// which combine is dispatch's transpose, or exact. Dropped pairs are counted in the whole plan
+/// alone.
 ///
 /// The rank must know the chunks of the rows that it receives: `staged_rows` and `staged_pairs` are
 /// what `dispatch` and `pair_dispatch` leave in staging where each token and each pair travels as
-/// the number of its chunk. Where combine has phases of its own (`is_mirrored` says no), the same of
-/// the ways back: `staged_results` and `staged_pair_results`. Linear in the plan. Throws argument_error unless there is a chunk and
-/// the numbers are as many as the rows, plan_error where a number is none of the chunks or rows and
-/// pairs do not fit together.
+/// the number of its chunk. Where combine has phases of its own (`is_mirrored` says no), the same
+/// of the ways back: `staged_results` and `staged_pair_results`. Linear in the plan. Throws
+/// argument_error unless there is a chunk and the numbers are as many as the rows, plan_error where
+/// a number is none of the chunks or rows and pairs do not fit together.
 inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chunks,
                                      std::span<const std::int32_t> staged_rows,
                                      std::span<const std::int32_t> staged_pairs,
@@ -253,7 +254,8 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
     for (std::size_t e = 0; e < whole.experts.size(); ++e) {
         for (row_index i = whole.expert_first[e]; i < whole.expert_first[e + 1]; ++i) {
             const auto row = static_cast<std::size_t>(i);
-            const std::int32_t c = of_row[static_cast<std::size_t>(whole.dispatch.deliver.from[row])];
+            const std::int32_t c =
+                of_row[static_cast<std::size_t>(whole.dispatch.deliver.from[row])];
             if (of_pair[static_cast<std::size_t>(whole.pair_dispatch.deliver.from[row])] != c)
                 detail::refuse_split(whole, detail::concat("expert row ", i, " and its pair come "
                                                                              "in other chunks"));
@@ -281,9 +283,9 @@ inline std::vector<plan_chunk> split(const exchange_plan& whole, std::size_t chu
 
 namespace detail {
 
-/// What the way back leaves in every rank's staging where each row is the number of its chunk, which
-/// dispatch left in `space`. A row that adds up m others comes as m times its chunk, and as m where
-/// each is 1.
+/// What the way back leaves in every rank's staging where each row is the number of its chunk,
+/// which dispatch left in `space`. A row that adds up m others comes as m times its chunk, and as m
+/// where each is 1.
 inline std::vector<std::vector<std::int32_t>> replay_chunks(
     std::span<const exchange_plan> plans, flow exchange_plan::* back, flow exchange_plan::* forward,
     const std::vector<std::vector<std::int32_t>>& space) {

@@ -35,12 +35,15 @@ struct store_and_forward {
     /// Combine without partial sums, to the bits of `direct`: as in `node_aggregated`.
     bool exact_combine = false;
 
+    /// With its options: "store_and_forward, radix 2".
     std::string name() const {
         return detail::concat("store_and_forward", exact_combine ? ", exact combine" : "",
                               ", radix ", radix);
     }
+    /// Makes the planner, of a round for each phase, ceil(log_r N) + 1.
     detail::store_and_forward_planner planner(const plan_request& request) const;
 
+    /// "radix 2" or whatever its radix is.
     std::string loads_name() const { return detail::concat("radix ", radix); }
     /// Throws argument_error for a radix below 2.
     std::vector<phase_shape> phase_shapes(const topology& nodes) const {
@@ -57,7 +60,9 @@ struct store_and_forward {
         shapes.push_back({"to experts", link_tier::intra_node, shapes.size(), neighbours});
         return shapes;
     }
+    /// Adds this rank's rows, hop by hop along their ways. For a radix of at least 2.
     void add_loads(const plan_request& request, row_loads& loads) const;
+    /// Declines where there are at most `radix` nodes: there `node_aggregated` does the same.
     std::string declines(const topology& nodes) const {
         return nodes.node_count() <= radix ? "there are no more nodes than its radix" : "";
     }

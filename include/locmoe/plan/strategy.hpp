@@ -17,14 +17,14 @@ namespace locmoe::inline v0 {
 
 /// What one rank knows when it starts to plan. All three live at least until the plan is finished.
 struct plan_request {
-    rank_id rank;
-    const topology& nodes;
-    const expert_placement& placement;
-    const assignment& assigned;
+    rank_id rank;                       ///< whose plan is made, 0 to P - 1
+    const topology& nodes;              ///< of all P ranks
+    const expert_placement& placement;  ///< over the same P ranks
+    const assignment& assigned;         ///< of this rank's tokens
 };
 
-/// Makes one rank's plan in `rounds` rounds, as many on all ranks: what it wants to tell other ranks,
-/// then what they told it, sorted by sender from the next rank on, around to this one. It
+/// Makes one rank's plan in `rounds` rounds, as many on all ranks: what it wants to tell other
+/// ranks, then what they told it, sorted by sender from the next rank on, around to this one. It
 /// communicates through whoever drives it, so that all ranks of a cluster can plan in one process.
 /// Throws plan_error where a message does not fit.
 template <class Planner>

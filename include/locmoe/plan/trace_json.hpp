@@ -16,8 +16,8 @@ namespace locmoe::inline v0 {
 
 /// When the phases of one flow ran, or would run.
 struct timed_flow {
-    std::string name;  ///< such as "dispatch"
-    flow exchange_plan::*which = nullptr;
+    std::string name;                                 ///< such as "dispatch"
+    flow exchange_plan::*which = nullptr;             ///< not null, as `&exchange_plan::dispatch`
     std::span<const std::vector<phase_times>> times;  ///< [P][phases], as of `simulate`
     double begins = 0;                                ///< seconds; the times count from here
 };

@@ -10,10 +10,11 @@ namespace locmoe::inline v0 {
 
 /// What crosses links of one tier.
 struct tier_traffic {
-    std::int64_t rows = 0;
-    std::int64_t messages = 0;
-    std::int64_t bytes = 0;
+    std::int64_t rows = 0;      ///< also those that are passed on for other ranks
+    std::int64_t messages = 0;  ///< one for each peer and phase
+    std::int64_t bytes = 0;     ///< of the rows alone, without headers
 
+    /// Adds rows, messages and bytes.
     tier_traffic& operator+=(const tier_traffic& other) {
         rows += other.rows;
         messages += other.messages;
@@ -25,12 +26,14 @@ struct tier_traffic {
 
 /// What one rank sends over each kind of link. Rows that stay on their rank are no traffic.
 struct traffic {
-    tier_traffic intra_node;
-    tier_traffic inter_node;
+    tier_traffic intra_node;  ///< to other ranks of the own node
+    tier_traffic inter_node;  ///< to other nodes
 
+    /// The counts of `inter_node`, and of `intra_node` for any other tier.
     tier_traffic& of(link_tier tier) {
         return tier == link_tier::inter_node ? inter_node : intra_node;
     }
+    /// Adds both tiers.
     traffic& operator+=(const traffic& other) {
         intra_node += other.intra_node;
         inter_node += other.inter_node;

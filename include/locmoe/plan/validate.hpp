@@ -95,11 +95,11 @@ inline std::uint64_t inner_product_of_groups(std::span<const exchange_plan> plan
 
 }  // namespace detail
 
-/// Throws plan_error unless the plan keeps, by itself, the laws that one rank can check: segments of
-/// a buffer never overlap, leave no gap and stay inside it; an order names each message once; a phase
-/// reads only what has arrived by then; every flow starts and ends with the rows it should; dispatch
-/// copies rows and adds none up. Any numbers may stand in the plan; it takes no more memory than
-/// the plan itself.
+/// Throws plan_error unless the plan keeps, by itself, the laws that one rank can check: segments
+/// of a buffer never overlap, leave no gap and stay inside it; an order names each message once; a
+/// phase reads only what has arrived by then; every flow starts and ends with the rows it should;
+/// dispatch copies rows and adds none up. Any numbers may stand in the plan; it takes no more
+/// memory than the plan itself.
 inline void validate(const exchange_plan& plan) {
     using detail::concat;
     if (plan.rank < 0 || static_cast<std::size_t>(plan.rank) >= plan.rank_count)
@@ -155,10 +155,11 @@ inline void validate(const exchange_plan& plan) {
 }
 
 /// Throws plan_error unless the plans of all ranks together keep every law: each by itself; every
-/// send meets a receive of its size and link in its phase; each kept pair arrives exactly once, in the rows of
-/// its expert, sorted by source rank, token and slot; a padded plan's other rows are empty; every
-/// combine is the exact transpose of its dispatch. In a group, each rank gets every row of its
-/// experts, and tokens and results, alike on all of them, count once. `plans[r]` is rank r's.
+/// send meets a receive of its size and link in its phase; each kept pair arrives exactly once, in
+/// the rows of its expert, sorted by source rank, token and slot; a padded plan's other rows are
+/// empty; every combine is the exact transpose of its dispatch. In a group, each rank gets every
+/// row of its experts, and tokens and results, alike on all of them, count once. `plans[r]` is rank
+/// r's.
 inline void validate(std::span<const exchange_plan> plans) {
     using detail::concat;
     for (std::size_t r = 0; r < plans.size(); ++r) {

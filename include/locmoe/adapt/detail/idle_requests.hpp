@@ -9,8 +9,8 @@
 
 namespace locmoe::inline v0::detail {
 
-/// Persistent requests that are not under way, by what they move. Whoever takes one owns it until it
-/// is kept again, so that no two transfers share one.
+/// Persistent requests that are not under way, by what they move. Whoever takes one owns it until
+/// it is kept again, so that no two transfers share one.
 class idle_requests {
   public:
     using key = std::tuple<bool, int, const void*, int>;  // is a send, peer, memory, bytes

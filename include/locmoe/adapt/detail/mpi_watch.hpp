@@ -16,12 +16,13 @@
 
 namespace locmoe::inline v0::detail {
 
-/// Waits for other ranks, but never beyond a deadline, nor in a job that was given up. MPI itself has
-/// no such notion: a rank that is gone hangs those that wait for it, and which one it was nobody says.
+/// Waits for other ranks, but never beyond a deadline, nor in a job that was given up. MPI itself
+/// has no such notion: a rank that is gone hangs those that wait for it, and which one it was
+/// nobody says.
 ///
 /// When a deadline has passed, a roll is called: whoever hears of it while it waits says that it is
-/// here, and the lowest of those that are tells all what then is the cause for everyone. A rank that
-/// comes later finds these words before it can wait for long.
+/// here, and the lowest of those that are tells all what then is the cause for everyone. A rank
+/// that comes later finds these words before it can wait for long.
 class mpi_watch {
   public:
     /// `tag` is for this alone. `comm` outlives it.

@@ -32,8 +32,8 @@ class attempt {
     const std::string& words() const { return words_; }
     [[noreturn]] void rethrow() const { std::rethrow_exception(failure_); }
 
-    /// All ranks fail together or none does: a rank at fault with its own exception, the others with
-    /// backend_error and its words. Returns the sum of all ranks' numbers. Collective.
+    /// All ranks fail together or none does: a rank at fault with its own exception, the others
+    /// with backend_error and its words. Returns the sum of all ranks' numbers. Collective.
     template <exchange_backend Backend>
     std::uint64_t settle(Backend& backend, std::uint64_t number) const {
         try {

@@ -60,7 +60,8 @@ class flight {
         }
     }
 
-    /// Waits for the phases below `end`, which have been posted. Where that fails, it says in which.
+    /// Waits for the phases below `end`, which have been posted. Where that fails, it says in
+    /// which.
     void arrive(std::size_t end) {
         for (; arrived_ < end; ++arrived_) {
             try {

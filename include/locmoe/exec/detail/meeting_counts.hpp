@@ -17,8 +17,8 @@
 namespace locmoe::inline v0::detail {
 
 /// A number for each message that this rank sends in the flows, less one for each that it expects:
-/// over all ranks the sum is 0, modulo 2^64, where every message meets a receive of as many rows, and
-/// most likely is not where one does not. Costs about 4 ns a message.
+/// over all ranks the sum is 0, modulo 2^64, where every message meets a receive of as many rows,
+/// and most likely is not where one does not. Costs about 4 ns a message.
 inline std::uint64_t count_balance(std::span<const flow* const> flows, rank_id rank) {
     std::uint64_t sum = 0;
     std::uint64_t place = 0;  // of the phase among those of all flows
@@ -72,8 +72,8 @@ void name_mismatch(Backend& backend, std::string_view caller, const flow& moved)
             expected[p * ranks + static_cast<std::size_t>(s.peer)] += s.rows;
     for (const message& m : received)
         for (std::size_t i = 0; i + 1 < m.words.size(); i += 2)
-            coming[static_cast<std::size_t>(m.words[i]) * ranks + static_cast<std::size_t>(m.peer)] +=
-                m.words[i + 1];
+            coming[static_cast<std::size_t>(m.words[i]) * ranks +
+                   static_cast<std::size_t>(m.peer)] += m.words[i + 1];
     for (std::size_t p = 0; p < moved.phases.size() && text.empty(); ++p)
         for (std::size_t r = 0; r < ranks && text.empty(); ++r)
             if (coming[p * ranks + r] != expected[p * ranks + r])

@@ -21,8 +21,8 @@ struct staging_memory;
                             what));
 }
 
-/// The first peer that has two segments, or -1. Plans list peers in ascending order from any of them
-/// on; any other order costs a sort.
+/// The first peer that has two segments, or -1. Plans list peers in ascending order from any of
+/// them on; any other order costs a sort.
 inline rank_id repeated_peer(const std::vector<segment>& segments) {
     std::size_t turns = 0;
     for (std::size_t i = 1; i < segments.size(); ++i)
