@@ -16,22 +16,22 @@ namespace locmoe::inline v0 {
 
 /// Bytes to one rank. They stay untouched until the transfer has been waited for.
 struct send_block {
-    rank_id to = 0;
-    const std::byte* data = nullptr;
-    std::size_t bytes = 0;
+    rank_id to = 0;                   ///< another rank, 0 to P - 1
+    const std::byte* data = nullptr;  ///< not null
+    std::size_t bytes = 0;            ///< at least 1
 };
 
 /// Bytes from one rank, whose number the plan knows beforehand.
 struct receive_block {
-    rank_id from = 0;
-    std::byte* data = nullptr;
-    std::size_t bytes = 0;
+    rank_id from = 0;           ///< another rank, 0 to P - 1
+    std::byte* data = nullptr;  ///< not null; holds what was sent once the transfer is over
+    std::size_t bytes = 0;      ///< at least 1, as many as are sent
 };
 
 /// Per-expert counts of all ranks: of the lower ranks together, and of all.
 struct count_scan {
-    std::vector<std::int64_t> before;
-    std::vector<std::int64_t> total;
+    std::vector<std::int64_t> before;  ///< [n]: 0 on rank 0
+    std::vector<std::int64_t> total;   ///< [n]: the same on all ranks
 };
 
 /// Moves bytes between the ranks of one job. All but `abandon` are called by every rank in the same

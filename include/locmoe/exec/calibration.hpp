@@ -9,6 +9,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How long `calibrate` measures, and how much it sends. The same on all ranks.
 struct calibrate_options {
     double seconds = 0.5;          ///< to aim at; a slow link is given fewer and smaller messages
     std::size_t repetitions = 20;  ///< of each measurement, at most
@@ -18,7 +19,7 @@ struct calibrate_options {
 /// What `calibrate` found. A tier that no two ranks share was not measured and keeps the default
 /// costs; leaf switches and fan-in losses are never measured, so `costs` has none.
 struct calibration {
-    cluster_costs costs;
+    cluster_costs costs;      ///< as measured, else the default
     bool intra_node = false;  ///< measured: some node has two ranks
     bool inter_node = false;  ///< measured: there are two nodes
 };

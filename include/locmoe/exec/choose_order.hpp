@@ -14,6 +14,7 @@
 
 namespace locmoe::inline v0 {
 
+/// Which order `choose_order` takes, and the window that it may give it.
 struct order_options {
     std::size_t window = 4;            ///< nodes let in at a time, where fan-in costs bandwidth
     std::size_t open_shop_nodes = 64;  ///< from so many nodes on, the open-shop order

@@ -20,20 +20,20 @@ namespace locmoe::inline v0 {
 
 /// When one transfer of a rank was prepared, posted and over, in seconds on the trace's clock.
 struct traced_transfer {
-    std::string name;  ///< of its phase
-    phase_times times;
-    std::int64_t bytes_out = 0;
-    std::int64_t messages_out = 0;
-    std::int64_t bytes_in = 0;
-    std::int64_t messages_in = 0;
+    std::string name;               ///< of its phase
+    phase_times times;              ///< `done`: its `wait` has ended
+    std::int64_t bytes_out = 0;     ///< that this rank sent
+    std::int64_t messages_out = 0;  ///< blocks, as the backend was given them
+    std::int64_t bytes_in = 0;      ///< that this rank received
+    std::int64_t messages_in = 0;   ///< blocks, paced ones included
 };
 
 /// Something that a rank did, such as a dispatch, and the transfers that it started meanwhile.
 struct traced_span {
-    std::string name;
-    double begin = 0;
-    double end = 0;
-    std::vector<traced_transfer> transfers;
+    std::string name;                        ///< as `traced_backend::run` was told
+    double begin = 0;                        ///< seconds on the trace's clock
+    double end = 0;                          ///< likewise; 0 while the work goes on
+    std::vector<traced_transfer> transfers;  ///< in the order of starting
 };
 
 /// What one rank did and when, as a `traced_backend` writes it down.

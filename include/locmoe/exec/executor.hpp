@@ -73,8 +73,11 @@ class executor {
         });
     }
 
+    /// The backend that it was built over, for collectives of the caller's own between two calls.
     Backend& backend() { return *backend_; }
+    /// Its copy of the topology, the same on all ranks.
     const topology& nodes() const { return nodes_; }
+    /// Its copy of the placement, the same on all ranks.
     const expert_placement& placement() const { return placement_; }
 
     /// What routers need to know of this rank. `token_ids` is asked for by hash routers alone.

@@ -34,6 +34,7 @@ void with_element(element_type type, Work&& work) {
 /// with the same bits in all of them. Large targets, which no cache would hold, are written past
 /// the caches, and gathered in the order of their sources. `dot` adds up 16 interleaved parts.
 struct host_kernels {
+    /// Copies bytes: every bit stays, a NaN's payload too.
     void gather(const row_space& space, const row_sums& rows, row_range range,
                 token_rows to) const {
         if (!streamed(range, to)) {
@@ -49,6 +50,7 @@ struct host_kernels {
         detail::finish_streaming();
     }
 
+    /// In vectors over the columns: each number adds up its sources in their order.
     template <class Weight>
     void sum(const row_space& space, const row_sums& rows, row_range range,
              std::span<const Weight> weights, token_rows to) const {
@@ -65,6 +67,7 @@ struct host_kernels {
         });
     }
 
+    /// Multiplies in `sum_type_t` of the element, to which a wider weight is rounded first.
     template <class Weight>
     void scale(const_token_rows in, std::span<const Weight> weights, token_rows to) const {
         detail::with_element(to.type, [&](auto element) {
@@ -74,6 +77,7 @@ struct host_kernels {
         });
     }
 
+    /// In `Result`: 16 interleaved parts, added up at the end.
     template <class Result>
     void dot(const_token_rows a, const_token_rows b, std::span<Result> dots) const {
         detail::with_element(a.type, [&](auto element) {

@@ -23,6 +23,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How long ranks that are threads wait for each other.
 struct in_process_options {
     /// How long an operation may wait for another rank before it is a backend_error on all ranks;
     /// empty: forever.
@@ -235,6 +236,7 @@ class in_process_backend {
         std::unique_ptr<detail::in_process_flight, give_back> flight_;
     };
 
+    /// For `run_in_process`, which makes one on each rank's thread.
     in_process_backend(detail::in_process_job& job, rank_id rank)
         : job_(job),
           rank_(rank),
@@ -244,7 +246,9 @@ class in_process_backend {
     in_process_backend(const in_process_backend&) = delete;
     in_process_backend& operator=(const in_process_backend&) = delete;
 
+    /// The rank that this thread is.
     rank_id rank() const noexcept { return rank_; }
+    /// The `ranks` of `run_in_process`.
     std::size_t rank_count() const noexcept { return job_.rank_count(); }
 
     /// What `start` has sent so far; the caller may clear it.
@@ -276,6 +280,8 @@ class in_process_backend {
         return started;
     }
 
+    /// Copies what comes, whichever block is there first, then waits until its own have been read.
+    /// Throws argument_error for a transfer that was not started.
     void wait(transfer& started) {
         if (!started.flight_)
             detail::throw_argument("wait", "transfer", "one that was started", "none", rank_);
@@ -295,6 +301,7 @@ class in_process_backend {
             [&] { return flight.sends[read].to; });
     }
 
+    /// Moves the messages to their receivers, without a copy of their words.
     std::vector<message> exchange_messages(std::vector<message> messages) {
         detail::check_messages(rank_, rank_count(), messages);
         auto held = enter("exchange_messages");
@@ -311,6 +318,7 @@ class in_process_backend {
         return std::exchange(table[index(rank_)].messages, {});
     }
 
+    /// Every rank reads the counts of all others: P times their length.
     count_scan scan_counts(std::span<const std::int64_t> counts) {
         auto held = enter("scan_counts");
         auto& table = job_.table();
@@ -333,6 +341,7 @@ class in_process_backend {
         return scan;
     }
 
+    /// One meeting of all threads.
     std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
         auto held = enter("agree");
         auto& table = job_.table();
@@ -348,6 +357,7 @@ class in_process_backend {
         return sum;
     }
 
+    /// Wakes all threads that wait.
     void abandon(std::string_view words) {
         const auto held = job_.lock();
         job_.break_off(detail::concat("rank ", rank_, " gave up: ", words));

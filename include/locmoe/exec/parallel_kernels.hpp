@@ -15,9 +15,11 @@ namespace locmoe::inline v0 {
 template <parallel Threads, row_kernels Kernels = host_kernels>
 class parallel_kernels {
   public:
+    /// Work is shared by `threads`; each part is done by `kernels`.
     explicit parallel_kernels(Threads& threads, Kernels kernels = {})
         : threads_(&threads), kernels_(std::move(kernels)) {}
 
+    /// Cuts `range` among the threads.
     void gather(const row_space& space, const row_sums& rows, row_range range,
                 token_rows to) const {
         over_rows(to, [&](std::size_t begin, std::size_t end) {
@@ -26,6 +28,7 @@ class parallel_kernels {
         });
     }
 
+    /// Cuts `range` among the threads: no row is added up by two.
     template <class Weight>
     void sum(const row_space& space, const row_sums& rows, row_range range,
              std::span<const Weight> weights, token_rows to) const {
@@ -35,6 +38,7 @@ class parallel_kernels {
         });
     }
 
+    /// Cuts the rows, and their weights, among the threads.
     template <class Weight>
     void scale(const_token_rows in, std::span<const Weight> weights, token_rows to) const {
         over_rows(in, [&](std::size_t begin, std::size_t end) {
@@ -43,6 +47,7 @@ class parallel_kernels {
         });
     }
 
+    /// Cuts the rows among the threads: no inner product is made by two.
     template <class Result>
     void dot(const_token_rows a, const_token_rows b, std::span<Result> dots) const {
         over_rows(a, [&](std::size_t begin, std::size_t end) {

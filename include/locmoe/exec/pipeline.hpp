@@ -51,6 +51,7 @@ struct pipeline_chunk {
 template <class Executor>
 class pipeline {
   public:
+    /// Cuts `whole` into chunks and has all ranks agree on them; see `executor::pipeline`.
     pipeline(Executor& executor, exchange_plan whole, std::size_t chunks)
         : executor_(&executor), whole_(std::move(whole)) {
         check_agreement(chunks);
@@ -83,8 +84,11 @@ class pipeline {
             first_row_.push_back(first_row_.back() + c.expert_rows.size());
     }
 
+    /// The plan that was cut.
     const exchange_plan& whole() const { return whole_; }
+    /// How many chunks, those without a token included.
     std::size_t chunk_count() const { return chunks_.size(); }
+    /// Chunk `number`, 0 to chunk_count() - 1, which is not checked.
     const plan_chunk& chunk(std::size_t number) const { return chunks_[number]; }
 
     /// Where the rows of a chunk start among the R; of `chunk_count()`, where they end.

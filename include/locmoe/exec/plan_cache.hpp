@@ -16,6 +16,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How many plans are kept, and when a choice of strategy is made anew. The same on all ranks.
 struct plan_cache_options {
     std::size_t entries = 4;  ///< at least 1
 
@@ -26,9 +27,9 @@ struct plan_cache_options {
 
 /// What became of the calls of `plan_cache::plan`.
 struct plan_cache_counts {
-    std::size_t plans_reused = 0;
-    std::size_t choices_reused = 0;
-    std::size_t choices_made = 0;
+    std::size_t plans_reused = 0;    ///< nothing was planned
+    std::size_t choices_reused = 0;  ///< planned by the strategy of an earlier call
+    std::size_t choices_made = 0;    ///< all strategies were priced, then planned
 };
 
 /// The best plans of a training, step by step, at the cost of one small collective where nothing
@@ -42,6 +43,8 @@ struct plan_cache_counts {
 template <class Executor, class Candidates>
 class plan_cache {
   public:
+    /// Collective. Throws argument_error where there is no entry or `drift` is not in 0 to 1,
+    /// plan_error where the ranks' `cache` differ.
     plan_cache(Executor& exchange, plan_options options, Candidates from,
                plan_cache_options cache = {})
         : exchange_(&exchange),
@@ -107,6 +110,7 @@ class plan_cache {
         return kept_.front().plan;
     }
 
+    /// What became of all calls so far: the same on all ranks.
     const plan_cache_counts& counts() const { return counts_; }
 
   private:

@@ -11,9 +11,10 @@ namespace locmoe::inline v0 {
 
 /// The rows of a flow where they lie: the caller's rows first, then staging.
 struct row_space {
-    const_token_rows sources;
-    const_token_rows staging;
+    const_token_rows sources;  ///< rows 0 to sources.rows - 1
+    const_token_rows staging;  ///< those after them
 
+    /// Where row r of the flow begins; r is not `empty_row`, which is not checked.
     const std::byte* row(row_index r) const {
         const auto i = static_cast<std::size_t>(r);
         return i < sources.rows ? sources.row(i) : staging.row(i - sources.rows);
@@ -22,8 +23,8 @@ struct row_space {
 
 /// A slice of `row_sums`: its rows [begin, end).
 struct row_range {
-    std::size_t begin = 0;
-    std::size_t end = 0;
+    std::size_t begin = 0;  ///< the first row
+    std::size_t end = 0;    ///< behind the last row
 };
 
 /// Moves and adds up rows in one rank's memory. All rows of one call have one element type and

@@ -43,6 +43,7 @@ class simulated_backend {
         std::unique_ptr<detail::simulated_flight> flight_;
     };
 
+    /// For `run_simulated`, which makes one on each rank's thread.
     simulated_backend(detail::simulated_job& job, in_process_backend& threads)
         : job_(job),
           threads_(threads),
@@ -53,9 +54,13 @@ class simulated_backend {
     simulated_backend(const simulated_backend&) = delete;
     simulated_backend& operator=(const simulated_backend&) = delete;
 
+    /// The rank that this thread is.
     rank_id rank() const noexcept { return threads_.rank(); }
+    /// The ranks of `nodes()`.
     std::size_t rank_count() const noexcept { return threads_.rank_count(); }
+    /// The simulated cluster's, as `run_simulated` was given it.
     const topology& nodes() const noexcept { return job_.nodes(); }
+    /// What the clocks go by.
     const cluster_costs& costs() const noexcept { return job_.costs(); }
 
     /// This rank's clock, in seconds from the job's start.
@@ -72,6 +77,7 @@ class simulated_backend {
     /// What `start` has sent so far; the caller may clear it.
     sent_traffic& sent() noexcept { return sent_; }
 
+    /// Moves the clock on by one overhead for each block that is sent.
     transfer start(std::span<const send_block> sends, std::span<const receive_block> receives,
                    std::span<const receive_block> paced = {}, std::size_t window = 0) {
         detail::check_blocks(rank(), rank_count(), sends, receives);
@@ -98,6 +104,8 @@ class simulated_backend {
         return started;
     }
 
+    /// Moves the clock on to when the last block has left or come in. Throws argument_error for a
+    /// transfer that was not started.
     void wait(transfer& started) {
         if (!started.flight_)
             detail::throw_argument("wait", "transfer", "one that was started", "none", rank());
@@ -108,22 +116,26 @@ class simulated_backend {
             throw backend_error("wait", 0, started.flight_->failure);
     }
 
+    /// As `in_process_backend`; then all clocks show the meeting's end.
     std::vector<message> exchange_messages(std::vector<message> messages) {
         detail::check_messages(rank(), rank_count(), messages);
         meet("exchange_messages");
         return threads_.exchange_messages(std::move(messages));
     }
 
+    /// As `in_process_backend`; then all clocks show the meeting's end.
     count_scan scan_counts(std::span<const std::int64_t> counts) {
         meet("scan_counts");
         return threads_.scan_counts(counts);
     }
 
+    /// As `in_process_backend`; then all clocks show the meeting's end.
     std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
         meet("agree");
         return threads_.agree(failure, number);
     }
 
+    /// As `in_process_backend`; who waits for simulated time wakes as well.
     void abandon(std::string_view words) {
         threads_.abandon(words);
         job_.abandon();

@@ -15,14 +15,17 @@ namespace locmoe::inline v0 {
 /// over a simulated_backend takes as long as `simulate` says.
 class simulated_kernels {
   public:
+    /// `backend` is this rank's, and outlives them.
     explicit simulated_kernels(simulated_backend& backend) : backend_(&backend) {}
 
+    /// Takes the time of one row for each of the range, empty rows too.
     void gather(const row_space& space, const row_sums& rows, row_range range,
                 token_rows to) const {
         host_.gather(space, rows, range, to);
         read(range.end - range.begin, to.row_bytes);
     }
 
+    /// Takes the time of all sources of the range.
     template <class Weight>
     void sum(const row_space& space, const row_sums& rows, row_range range,
              std::span<const Weight> weights, token_rows to) const {
@@ -33,12 +36,14 @@ class simulated_kernels {
              to.row_bytes);
     }
 
+    /// Takes the time of all rows of `in`.
     template <class Weight>
     void scale(const_token_rows in, std::span<const Weight> weights, token_rows to) const {
         host_.scale(in, weights, to);
         read(in.rows, in.row_bytes);
     }
 
+    /// Takes the time of all rows of both.
     template <class Result>
     void dot(const_token_rows a, const_token_rows b, std::span<Result> dots) const {
         host_.dot(a, b, dots);

@@ -36,6 +36,7 @@ class thread_team {
         woken_.notify_all();
     }
 
+    /// Threads that work on one `run`, its caller included.
     std::size_t width() const noexcept { return width_; }
 
     /// Throws what the lowest part that failed has thrown, once all are done.

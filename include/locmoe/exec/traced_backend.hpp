@@ -33,6 +33,7 @@ namespace locmoe::inline v0 {
 template <exchange_backend Backend>
 class traced_backend {
   public:
+    /// The other backend's transfer, and where it stands in the trace.
     class transfer {
       private:
         friend traced_backend;
@@ -51,7 +52,9 @@ class traced_backend {
     traced_backend(const traced_backend&) = delete;
     traced_backend& operator=(const traced_backend&) = delete;
 
+    /// The other backend.
     Backend& inner() noexcept { return *backend_; }
+    /// What has been noted so far.
     const exchange_trace& trace() const noexcept { return trace_; }
 
     /// Whether it notes anything from here on; it does at first. Not within `run`.
@@ -84,9 +87,12 @@ class traced_backend {
         work();
     }
 
+    /// The other backend's.
     rank_id rank() const { return std::as_const(*backend_).rank(); }
+    /// The other backend's.
     std::size_t rank_count() const { return std::as_const(*backend_).rank_count(); }
 
+    /// Notes a transfer of the span under way; outside of `run` it only passes on.
     transfer start(std::span<const send_block> sends, std::span<const receive_block> receives,
                    std::span<const receive_block> paced = {}, std::size_t window = 0) {
         transfer started;
@@ -116,6 +122,7 @@ class traced_backend {
         return started;
     }
 
+    /// Notes when the transfer was over.
     void wait(transfer& started) {
         backend_->wait(started.inner_);
         if (!recording_) return;
@@ -124,24 +131,28 @@ class traced_backend {
             trace_.spans[started.span_].transfers[started.number_].times.done = free_since_;
     }
 
+    /// Passes on, and notes nothing: but what is packed next begins after it.
     std::vector<message> exchange_messages(std::vector<message> messages) {
         auto received = backend_->exchange_messages(std::move(messages));
         if (recording_) free_since_ = now();
         return received;
     }
 
+    /// Passes on, like `exchange_messages`.
     count_scan scan_counts(std::span<const std::int64_t> counts) {
         auto scan = backend_->scan_counts(counts);
         if (recording_) free_since_ = now();
         return scan;
     }
 
+    /// Passes on, like `exchange_messages`.
     std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
         const std::uint64_t sum = backend_->agree(failure, number);
         if (recording_) free_since_ = now();
         return sum;
     }
 
+    /// Only passes on.
     void abandon(std::string_view words) { backend_->abandon(words); }
 
   private:

@@ -30,11 +30,14 @@ struct common_value {
 class fingerprint {
   public:
     fingerprint() = default;
+    /// Of a text.
     explicit fingerprint(std::string_view text) { add(text); }
+    /// Of each rank's node.
     explicit fingerprint(const topology& nodes) {
         for (std::size_t r = 0; r < nodes.rank_count(); ++r)
             add(static_cast<std::uint64_t>(nodes.node_of(static_cast<rank_id>(r))));
     }
+    /// Of the number of ranks and each expert's rank.
     explicit fingerprint(const expert_placement& placement) {
         add(placement.rank_count());
         for (std::size_t e = 0; e < placement.expert_count(); ++e)
@@ -55,6 +58,7 @@ class fingerprint {
         return add(text.size());
     }
 
+    /// All that was added, as 64 bits; 0 where nothing was.
     std::uint64_t value() const { return value_; }
 
   private:
@@ -181,6 +185,7 @@ void verify_agreement(Backend& backend, std::string_view caller,
         detail::name_disagreement(backend, caller, values);
 }
 
+/// The same for values in braces.
 template <exchange_backend Backend>
 void verify_agreement(Backend& backend, std::string_view caller,
                       std::initializer_list<common_value> values) {

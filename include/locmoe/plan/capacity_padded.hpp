@@ -122,6 +122,7 @@ struct capacity_padded {
     detail::capacity_padded_planner planner(const plan_request& request) const;
 };
 
+/// `capacity_padded{direct{}, 8}`: any integer is a capacity.
 template <class Strategy, class Capacity>
 capacity_padded(Strategy, Capacity) -> capacity_padded<Strategy>;
 
