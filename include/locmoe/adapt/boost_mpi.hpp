@@ -11,10 +11,12 @@ namespace locmoe::inline v0 {
 /// has neither sparse exchanges nor non-blocking collectives, and keeps the communicator alive.
 class boost_mpi_backend : public mpi_backend {
   public:
+    /// Keeps a copy of `communicator`. Throws what `mpi_backend` throws.
     explicit boost_mpi_backend(boost::mpi::communicator communicator, mpi_options options = {})
         : mpi_backend(static_cast<MPI_Comm>(communicator), options),
           communicator_(std::move(communicator)) {}
 
+    /// The one that was passed; messages go over a duplicate of it.
     const boost::mpi::communicator& communicator() const noexcept { return communicator_; }
 
   private:

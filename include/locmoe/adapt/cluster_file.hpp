@@ -19,8 +19,8 @@ namespace locmoe::inline v0 {
 
 /// A cluster that need not be there: its ranks' nodes, and what messages cost on it.
 struct cluster {
-    topology nodes;
-    cluster_costs costs;
+    topology nodes;       ///< where its ranks sit
+    cluster_costs costs;  ///< by default where nothing else was stated
 };
 
 namespace detail {

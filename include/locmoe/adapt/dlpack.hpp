@@ -112,6 +112,7 @@ matrix_view<E> as_matrix(const DLTensor& tensor) {
     return {reinterpret_cast<E*>(first), folded.rows, folded.cols, folded.row_stride};
 }
 
+/// The same of a managed tensor, which stays the caller's to delete.
 template <class E>
     requires element<std::remove_const_t<E>>
 matrix_view<E> as_matrix(const DLManagedTensor& managed) {
@@ -138,6 +139,7 @@ decltype(auto) visit_matrix(const DLTensor& tensor, Use&& use) {
     return use(as_matrix<float>(tensor));
 }
 
+/// The same of a managed tensor, which stays the caller's to delete.
 template <class Use>
 decltype(auto) visit_matrix(const DLManagedTensor& managed, Use&& use) {
     return visit_matrix(managed.dl_tensor, use);

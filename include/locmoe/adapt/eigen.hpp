@@ -40,11 +40,16 @@ inline constexpr bool eigen_rows_contiguous =
 template <detail::eigen_in_memory T>
     requires detail::eigen_rows_contiguous<T>
 struct tensor_traits<T> {
+    /// The number type of the matrix, const or not.
     using value_type = typename T::Scalar;
 
+    /// T, the rows of the matrix.
     static std::size_t rows(const T& t) { return static_cast<std::size_t>(t.rows()); }
+    /// d, its columns.
     static std::size_t cols(const T& t) { return static_cast<std::size_t>(t.cols()); }
 
+    /// The outer stride, at least d; d where there is one row at most. Throws argument_error as
+    /// above.
     static std::size_t row_stride(const T& t) {
         using detail::concat;
         if (t.cols() > 1 && t.innerStride() != 1)
@@ -58,7 +63,9 @@ struct tensor_traits<T> {
         return static_cast<std::size_t>(t.outerStride());
     }
 
+    /// Row 0, to be read.
     static auto data(const T& t) { return t.data(); }
+    /// Row 0, to be written, unless the memory of a map or block is const.
     static auto data(T& t) { return t.data(); }
 };
 
@@ -66,6 +73,7 @@ struct tensor_traits<T> {
 template <detail::eigen_in_memory T>
     requires(!detail::eigen_rows_contiguous<T>)
 struct tensor_traits<T> {
+    /// Makes errors say that rows are scattered.
     using scattered_rows = void;
 };
 

@@ -24,6 +24,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How blocks become MPI's messages, and how long ranks wait for each other.
 struct mpi_options {
     /// A block of this many bytes or more goes as several messages, since MPI counts are int.
     std::size_t chunk_bytes = std::size_t{1} << 30;
@@ -50,7 +51,9 @@ class mpi_backend {
     class transfer {
       public:
         transfer() = default;
+        /// Leaves `other` as if it had never been started.
         transfer(transfer&& other) noexcept { *this = std::move(other); }
+        /// Swaps: `other` then ends what was this one's.
         transfer& operator=(transfer&& other) noexcept {
             std::swap(receives_, other.receives_);
             std::swap(paced_, other.paced_);
@@ -101,6 +104,8 @@ class mpi_backend {
         bool persistent_ = false;  // but for paced receives, which there are none then
     };
 
+    /// Works on a duplicate of `communicator`, which may be freed. Throws argument_error also where
+    /// `chunk_bytes` is 0 or beyond INT_MAX.
     explicit mpi_backend(MPI_Comm communicator, mpi_options options = {})
         : comm_(communicator, "mpi_backend"),
           chunk_bytes_(options.chunk_bytes),
@@ -121,7 +126,9 @@ class mpi_backend {
         if (watch_.given_up()) comm_.never_free();
     }
 
+    /// This rank's number in the communicator.
     rank_id rank() const noexcept { return comm_.rank(); }
+    /// The size of the communicator.
     std::size_t rank_count() const noexcept { return static_cast<std::size_t>(comm_.rank_count()); }
 
     /// What `start` has sent so far; the caller may clear it.
@@ -259,6 +266,7 @@ class mpi_backend {
         return received;
     }
 
+    /// Ranks meet in pairs, log2 P times, and twice more where P is no power of two.
     count_scan scan_counts(std::span<const std::int64_t> counts) {
         const std::size_t length = counts.size();
         count_scan scan{std::vector<std::int64_t>(length, 0), {counts.begin(), counts.end()}};
@@ -295,6 +303,8 @@ class mpi_backend {
         return scan;
     }
 
+    /// Ranks meet as for `scan_counts`, with two numbers each; words travel only where a rank
+    /// fails.
     std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
         std::int64_t lowest = failure.empty() ? comm_.rank_count() : comm_.rank();
         butterfly(
@@ -323,6 +333,7 @@ class mpi_backend {
                                            std::string(words.words.begin(), words.words.end())));
     }
 
+    /// Tells each other rank, and waits for none: they find the words as soon as they have to wait.
     void abandon(std::string_view words) {
         watch_.give_up(detail::concat("rank ", rank(), " gave up: ", words));
     }

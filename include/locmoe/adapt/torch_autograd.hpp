@@ -34,6 +34,7 @@ namespace locmoe::inline v0::autograd {
 /// A router's decision and its part in the graph.
 template <class Real>
 struct routed_tokens {
+    /// For `assign`; the graph keeps it for the backward pass.
     std::shared_ptr<const basic_routing<Real>> decided;
     count_scan load;      ///< `count_choices` of the lower ranks and of all, for `assign`
     at::Tensor weights;   ///< [T, k], for `combine`

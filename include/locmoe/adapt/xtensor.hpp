@@ -73,6 +73,7 @@ inline constexpr bool may_be_row_major = Layout != xt::layout_type::column_major
 template <class T>
     requires(T::static_layout == xt::layout_type::column_major)
 struct tensor_traits<T> {
+    /// Makes errors say that rows are scattered.
     using scattered_rows = void;
 };
 
