@@ -11,9 +11,11 @@
 
 namespace locmoe::inline v0 {
 
+/// Travels as bf16, is added up in float.
 template <>
 struct element_traits<Eigen::bfloat16>
     : detail::plain_element<Eigen::bfloat16, element_type::bf16, float> {};
+/// Travels as fp16, is added up in float.
 template <>
 struct element_traits<Eigen::half>
     : detail::plain_element<Eigen::half, element_type::fp16, float> {};

@@ -64,6 +64,7 @@ class mpi_backend {
             std::swap(sends_, other.sends_);
             return *this;
         }
+        /// Cancels receives; what is still being sent goes on by itself.
         ~transfer() {
             const auto give_up = [](MPI_Request& request) {
                 if (request == MPI_REQUEST_NULL) return;
@@ -118,6 +119,7 @@ class mpi_backend {
     }
     mpi_backend(const mpi_backend&) = delete;
     mpi_backend& operator=(const mpi_backend&) = delete;
+    /// Where an exception is what ends its life, the other ranks are told, as by `abandon`.
     ~mpi_backend() {
         int finalised = 0;
         MPI_Finalized(&finalised);

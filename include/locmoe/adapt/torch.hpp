@@ -19,9 +19,11 @@
 
 namespace locmoe::inline v0 {
 
+/// Travels as bf16, is added up in float.
 template <>
 struct element_traits<at::BFloat16>
     : detail::plain_element<at::BFloat16, element_type::bf16, float> {};
+/// Travels as fp16, is added up in float.
 template <>
 struct element_traits<at::Half> : detail::plain_element<at::Half, element_type::fp16, float> {};
 

@@ -28,6 +28,7 @@ class thread_team {
     }
     thread_team(const thread_team&) = delete;
     thread_team& operator=(const thread_team&) = delete;
+    /// Ends the threads; no `run` is under way any more.
     ~thread_team() {
         {
             const std::lock_guard held(mutex_);
