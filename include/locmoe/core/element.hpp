@@ -15,10 +15,12 @@ enum class element_type : std::uint8_t { f32, f64, bf16, fp16, i32, i64 };
 
 /// Brain floating point, storage only: the upper half of a float. Rounds to nearest even.
 struct bf16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;  ///< as they are stored: sign, 8 of exponent, 7 of mantissa
 
     constexpr bf16() = default;
+    /// Rounds to nearest even.
     constexpr explicit bf16(float value) : bits(round(value)) {}
+    /// Exact: the lower half is zero.
     constexpr explicit operator float() const {
         return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
     }
@@ -34,11 +36,12 @@ struct bf16 {
 
 /// IEEE 754 binary16, storage only. Rounds to nearest even; overflows to infinity.
 struct fp16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;  ///< as they are stored: sign, 5 of exponent, 10 of mantissa
 
     constexpr fp16() = default;
+    /// Rounds to nearest even, from 65,520 on to infinity.
     constexpr explicit fp16(float value) : bits(narrow(value)) {}
-    constexpr explicit operator float() const { return widen(bits); }
+    constexpr explicit operator float() const { return widen(bits); }  ///< exact
     friend constexpr bool operator==(fp16 a, fp16 b) { return float(a) == float(b); }
 
   private:
@@ -96,6 +99,7 @@ concept element = requires(E e, typename element_traits<E>::sum_type s) {
 template <element E>
 using sum_type_t = typename element_traits<E>::sum_type;
 
+/// Bytes of one number of that type.
 constexpr std::size_t element_bytes(element_type type) {
     switch (type) {
         case element_type::f32:
@@ -108,6 +112,7 @@ constexpr std::size_t element_bytes(element_type type) {
     return 0;
 }
 
+/// The enumerator as text, such as "bf16", for reports and errors.
 constexpr const char* element_name(element_type type) {
     switch (type) {
         case element_type::f32: return "f32";

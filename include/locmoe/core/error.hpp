@@ -31,13 +31,14 @@ class plan_error : public error {
 /// transport's own number, 0 where it has none.
 class backend_error : public error {
   public:
+    /// Its text is "locmoe: operation: what".
     backend_error(std::string operation, int code, const std::string& what)
         : error("locmoe: " + operation + ": " + what),
           operation_(std::move(operation)),
           code_(code) {}
 
-    const std::string& operation() const noexcept { return operation_; }
-    int code() const noexcept { return code_; }
+    const std::string& operation() const noexcept { return operation_; }  ///< what was under way
+    int code() const noexcept { return code_; }  ///< the transport's own; 0: none
 
   private:
     std::string operation_;

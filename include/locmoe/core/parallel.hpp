@@ -6,9 +6,9 @@
 namespace locmoe::inline v0 {
 
 /// Runs `work(part)` for each part from 0 to `parts` - 1, once each, on whatever threads and in any
-/// order, and returns when all are done; an exception of one of them comes out of it. `width()` says
-/// how many run at a time. It asks for no thread of its own: OpenMP, TBB or a pool of the user's do.
-/// What locmoe makes with it has the same bits for any width.
+/// order, and returns when all are done; an exception of one of them comes out of it. `width()`
+/// says how many run at a time. It asks for no thread of its own: OpenMP, TBB or a pool of the
+/// user's do. What locmoe makes with it has the same bits for any width.
 template <class Threads>
 concept parallel = requires(Threads& threads, std::size_t parts, void (*work)(std::size_t)) {
     { threads.width() } -> std::convertible_to<std::size_t>;
@@ -17,8 +17,9 @@ concept parallel = requires(Threads& threads, std::size_t parts, void (*work)(st
 
 /// The caller alone.
 struct one_thread {
-    static constexpr std::size_t width() { return 1; }
+    static constexpr std::size_t width() { return 1; }  ///< one part at a time
 
+    /// The parts in order, from 0, on the calling thread. An exception leaves the rest undone.
     template <class Work>
     void run(std::size_t parts, Work&& work) const {
         for (std::size_t part = 0; part < parts; ++part) work(part);

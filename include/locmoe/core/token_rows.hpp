@@ -13,16 +13,18 @@ namespace locmoe::inline v0 {
 /// `Byte` is `std::byte` for rows that are written, `const std::byte` for rows that are read.
 template <class Byte>
 struct basic_token_rows {
-    Byte* data = nullptr;
-    std::size_t rows = 0;
-    std::size_t row_bytes = 0;
+    Byte* data = nullptr;        ///< where row 0 begins
+    std::size_t rows = 0;        ///< how many rows
+    std::size_t row_bytes = 0;   ///< bytes of one row, without what lies between rows
     std::size_t row_stride = 0;  ///< bytes from one row's start to the next one's
-    element_type type = element_type::f32;
+    element_type type = element_type::f32;  ///< what the numbers in the rows are
 
+    /// Where row i begins, not checked.
     constexpr Byte* row(std::size_t i) const { return data + i * row_stride; }
-    constexpr std::size_t cols() const { return row_bytes / element_bytes(type); }
-    constexpr bool contiguous() const { return row_stride == row_bytes; }
+    constexpr std::size_t cols() const { return row_bytes / element_bytes(type); }  ///< numbers
+    constexpr bool contiguous() const { return row_stride == row_bytes; }  ///< rows without gaps
 
+    /// The same rows, for reading alone.
     constexpr operator basic_token_rows<const std::byte>() const
         requires(!std::is_const_v<Byte>)
     {
@@ -30,8 +32,8 @@ struct basic_token_rows {
     }
 };
 
-using token_rows = basic_token_rows<std::byte>;
-using const_token_rows = basic_token_rows<const std::byte>;
+using token_rows = basic_token_rows<std::byte>;              ///< rows to be written
+using const_token_rows = basic_token_rows<const std::byte>;  ///< rows to be read
 
 /// The same numbers, seen as bytes.
 template <class E>

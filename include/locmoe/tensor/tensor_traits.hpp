@@ -79,12 +79,12 @@ template <class T>
 constexpr bool explain_token_tensor() {
     if constexpr (!traits_specialised<T>) {
         static_assert(traits_specialised<T>,
-                      "locmoe: this tensor type is unknown: specialise locmoe::tensor_traits for it "
-                      "(see locmoe/tensor/tensor_traits.hpp) or include its adapter");
+                      "locmoe: this tensor type is unknown: specialise locmoe::tensor_traits for "
+                      "it (see locmoe/tensor/tensor_traits.hpp) or include its adapter");
     } else if constexpr (traits_refuse<T>) {
         static_assert(!traits_refuse<T>,
-                      "locmoe: rows of this tensor type are not contiguous in memory, as token rows "
-                      "must be: use its row-major kind");
+                      "locmoe: rows of this tensor type are not contiguous in memory, as token "
+                      "rows must be: use its row-major kind");
     } else if constexpr (!traits_name_an_element<T>) {
         static_assert(traits_name_an_element<T>,
                       "locmoe: tensor_traits<T>::value_type is missing or no locmoe::element; "

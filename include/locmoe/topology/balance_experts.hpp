@@ -19,6 +19,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How much room there is for replicas, and how even the ranks' loads must be.
 struct balance_options {
     /// Replicas that every rank has room for; none: as few as hold all experts, ceil(n / P).
     std::optional<std::size_t> slots_per_rank = std::nullopt;

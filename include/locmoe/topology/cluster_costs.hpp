@@ -47,8 +47,8 @@ struct leaf_switches {
 /// bytes a second. The defaults stand for a present-day node: 30 GB/s a rank inside, one network
 /// card of 100 Gbit/s, an accelerator's memory, a network without oversubscription.
 struct cluster_costs {
-    intra_node_costs intra_node;
-    inter_node_costs inter_node;
+    intra_node_costs intra_node;          ///< between ranks of one node
+    inter_node_costs inter_node;          ///< between nodes
     std::optional<leaf_switches> leaves;  ///< none: all nodes on one switch
     double pack_bandwidth = 200e9;  ///< B_pack: bytes of rows gathered a second; infinity: free
 };

@@ -15,8 +15,8 @@ namespace locmoe::inline v0 {
 class expert_placement {
   public:
     /// Expert e on rank floor(e P / n): neighbours together, shares that differ by one at most, and
-    /// where there are fewer experts than ranks, spread evenly over them. Throws argument_error where
-    /// there is no rank or expert, or more than ids can number.
+    /// where there are fewer experts than ranks, spread evenly over them. Throws argument_error
+    /// where there is no rank or expert, or more than ids can number.
     static expert_placement blocked(std::size_t experts, std::size_t ranks) {
         check_counts(experts, ranks);
         std::vector<rank_id> rank_of(experts);
@@ -40,9 +40,10 @@ class expert_placement {
         return expert_placement(std::move(rank_of_expert), ranks);
     }
 
-    std::size_t expert_count() const noexcept { return rank_of_.size(); }
-    std::size_t rank_count() const noexcept { return first_.size() - 1; }
+    std::size_t expert_count() const noexcept { return rank_of_.size(); }  ///< n
+    std::size_t rank_count() const noexcept { return first_.size() - 1; }  ///< P
 
+    /// Not checked: `expert` is 0 to n - 1.
     rank_id rank_of(expert_id expert) const { return rank_of_[static_cast<std::size_t>(expert)]; }
 
     /// The experts of a rank, ascending.

@@ -40,9 +40,10 @@ class rank_groups {
         }
     }
 
-    std::size_t group_count() const noexcept { return ranks_.size() / size_; }
-    std::size_t group_size() const noexcept { return size_; }
+    std::size_t group_count() const noexcept { return ranks_.size() / size_; }  ///< P / g
+    std::size_t group_size() const noexcept { return size_; }                   ///< g
 
+    /// From 0 to group_count() - 1. `rank` is not checked.
     std::size_t group_of(rank_id rank) const { return group_of_[static_cast<std::size_t>(rank)]; }
 
     /// Where `rank` stands in its group, from 0.

@@ -17,7 +17,7 @@ namespace locmoe::inline v0 {
 /// The ranks that hold a copy of one expert, ascending.
 struct replica_group {
     expert_id expert = no_expert;  ///< logical
-    std::vector<rank_id> ranks;
+    std::vector<rank_id> ranks;    ///< each of them once
 };
 
 /// Experts with copies. A router chooses among *logical* experts; each of their replicas is a
@@ -55,6 +55,7 @@ class replicated_placement {
     /// Logical experts: what to route among.
     std::size_t expert_count() const noexcept { return first_.size() - 1; }
 
+    /// The logical expert that a physical one is a copy of. Not checked.
     expert_id logical_of(expert_id replica) const {
         return logical_of_[static_cast<std::size_t>(replica)];
     }

@@ -14,6 +14,7 @@ namespace locmoe::inline v0 {
 /// What a message crosses: nothing (same rank), a node's memory or switch, the network.
 enum class link_tier : std::uint8_t { self, intra_node, inter_node };
 
+/// "self", "intra-node" or "inter-node", for reports.
 constexpr const char* tier_name(link_tier tier) {
     switch (tier) {
         case link_tier::self: return "self";
@@ -48,9 +49,10 @@ class topology {
         return topology(std::move(node_of_rank));
     }
 
-    std::size_t rank_count() const noexcept { return node_of_rank_.size(); }
-    std::size_t node_count() const noexcept { return first_.size() - 1; }
+    std::size_t rank_count() const noexcept { return node_of_rank_.size(); }  ///< P
+    std::size_t node_count() const noexcept { return first_.size() - 1; }     ///< N
 
+    /// From 0 to N - 1. `rank` is not checked.
     node_id node_of(rank_id rank) const { return node_of_rank_[index(rank)]; }
 
     /// The ranks of a node, ascending.
@@ -62,8 +64,10 @@ class topology {
     /// Where `rank` stands among the ranks of its node, from 0.
     std::size_t local_index(rank_id rank) const { return local_index_[index(rank)]; }
 
+    /// True of a rank and itself.
     bool same_node(rank_id a, rank_id b) const { return node_of(a) == node_of(b); }
 
+    /// What a message from a to b crosses, the same both ways.
     link_tier tier(rank_id a, rank_id b) const {
         if (a == b) return link_tier::self;
         return same_node(a, b) ? link_tier::intra_node : link_tier::inter_node;
