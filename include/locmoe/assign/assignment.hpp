@@ -16,6 +16,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How many rows an expert takes, and which of them are left to this rank.
 struct assign_options {
     /// Rows an expert takes at most; none: dropless.
     std::optional<std::int64_t> capacity = std::nullopt;
@@ -48,8 +49,8 @@ struct assignment {
     std::vector<std::int64_t> dropped;   ///< [n]
     drop_ledger ledger;                  ///< why
 
-    std::int64_t kept_count() const { return sum(kept); }
-    std::int64_t dropped_count() const { return sum(dropped); }
+    std::int64_t kept_count() const { return sum(kept); }        ///< pairs with a slot
+    std::int64_t dropped_count() const { return sum(dropped); }  ///< pairs that found none
 
   private:
     static std::int64_t sum(const std::vector<std::int64_t>& counts) {

@@ -66,7 +66,8 @@ Real probability_of(const basic_routing<Real>& decided, std::size_t token, std::
 /// flaxformer too, which take `choices_in_turn` for more. `assign(decided, options)` is the same.
 struct drop_by_position {
     template <class Real>
-    void check(const basic_routing<Real>&, rank_id) const {}
+    void check(const basic_routing<Real>&, rank_id) const {}  ///< no numbers are looked at
+    /// The same for all, so that the lowest tokens stay.
     template <class Real>
     int priority(const basic_routing<Real>&, std::size_t, std::size_t) const {
         return 0;
@@ -78,10 +79,12 @@ struct drop_none : drop_by_position {};
 
 /// The highest weights stay, as the output is scaled by them (Megatron's "probs").
 struct drop_by_weight {
+    /// Throws argument_error unless there are T k weights, none of them NaN.
     template <class Real>
     void check(const basic_routing<Real>& decided, rank_id rank) const {
         detail::check_weights(decided, rank);
     }
+    /// The weight of the pair.
     template <class Real>
     Real priority(const basic_routing<Real>& decided, std::size_t token, std::size_t slot) const {
         return decided.weights[token * decided.choice_count + slot];
@@ -91,10 +94,12 @@ struct drop_by_weight {
 /// The highest probabilities stay, before any renormalisation over a token's choices (DeepSpeed's
 /// "probs", LocMoE+'s expert choice by affinity). The routing must hold them.
 struct drop_by_probability {
+    /// Throws argument_error unless there are T n probabilities, none of them NaN.
     template <class Real>
     void check(const basic_routing<Real>& decided, rank_id rank) const {
         detail::check_probabilities(decided, rank);
     }
+    /// The token's probability of the pair's expert.
     template <class Real>
     Real priority(const basic_routing<Real>& decided, std::size_t token, std::size_t slot) const {
         return detail::probability_of(decided, token, slot);
@@ -105,12 +110,13 @@ struct drop_by_probability {
 /// from seed, step, its place in the global batch and its slot alone, on every machine and on any
 /// layout of ranks.
 struct drop_at_random {
-    std::uint64_t seed = 0;
-    std::uint64_t step = 0;
+    std::uint64_t seed = 0;         ///< fixes the draw, with step and place
+    std::uint64_t step = 0;         ///< of the training, so that each draws anew
     std::uint64_t first_token = 0;  ///< place of token 0 in the global batch, as in route_context
 
     template <class Real>
-    void check(const basic_routing<Real>&, rank_id) const {}
+    void check(const basic_routing<Real>&, rank_id) const {}  ///< no numbers are looked at
+    /// 64 random bits of the pair.
     template <class Real>
     std::uint64_t priority(const basic_routing<Real>&, std::size_t token, std::size_t slot) const {
         return detail::token_random(seed, step, first_token + token).bits(slot);
@@ -121,7 +127,8 @@ struct drop_at_random {
 /// DeepSpeed's top-2. A token loses its second expert before another loses its first.
 struct choices_in_turn {
     template <class Real>
-    void check(const basic_routing<Real>&, rank_id) const {}
+    void check(const basic_routing<Real>&, rank_id) const {}  ///< no numbers are looked at
+    /// The higher, the earlier the choice.
     template <class Real>
     std::int64_t priority(const basic_routing<Real>&, std::size_t, std::size_t slot) const {
         return -static_cast<std::int64_t>(slot);
@@ -132,14 +139,17 @@ struct choices_in_turn {
 /// has the highest probability (the highest weight where the routing holds none): Batch Prioritized
 /// Routing of V-MoE (Riquelme et al. 2021, alg. 1), also Tutel's, flaxformer's and torchscale's.
 struct batch_priority {
+    /// What pairs are compared by.
     struct rank_of_pair {
-        std::size_t slot;
-        double score;
+        std::size_t slot;  ///< the lower one first
+        double score;      ///< of equal slots the greater first: the token's best
         friend bool operator<(const rank_of_pair& a, const rank_of_pair& b) {
             return a.slot != b.slot ? a.slot > b.slot : a.score < b.score;
         }
     };
 
+    /// Throws argument_error unless all probabilities are there, or where there are none all
+    /// weights, none of them NaN.
     template <class Real>
     void check(const basic_routing<Real>& decided, rank_id rank) const {
         if (decided.probabilities.empty())
@@ -147,6 +157,7 @@ struct batch_priority {
         else
             detail::check_probabilities(decided, rank);
     }
+    /// The pair's slot, and the greatest probability (or weight) among its token's choices.
     template <class Real>
     rank_of_pair priority(const basic_routing<Real>& decided, std::size_t token,
                           std::size_t slot) const {

@@ -12,13 +12,13 @@ namespace locmoe::inline v0 {
 
 /// Every expert gets rows up to its capacity, so that all have the same shape (GShard, Tutel).
 struct pad_to_capacity {
-    std::int64_t capacity;
+    std::int64_t capacity;  ///< rows of every expert, padding included; 0 or more
 };
 
 /// Every expert gets rows up to the next multiple, as a blocked matrix product asks (MegaBlocks'
 /// 128, Megatron's 16 for FP8); one without rows stays without.
 struct pad_to_multiple {
-    std::int64_t multiple;
+    std::int64_t multiple;  ///< at least 1
 };
 
 /// Rows without a token, behind each expert's own.
@@ -61,6 +61,7 @@ inline padding padding_of(std::span<const std::int64_t> rows, pad_to_multiple ru
     return p;
 }
 
+/// The same up to a capacity, which no expert may pass.
 inline padding padding_of(std::span<const std::int64_t> rows, pad_to_capacity rule) {
     using detail::concat;
     padding p;

@@ -18,7 +18,7 @@ namespace locmoe::inline v0 {
 /// drop policy. Coefficients are the codebase's defaults where it has any.
 template <class Options, class Drops>
 struct preset {
-    const char* name;
+    const char* name;                            ///< the name of the function that makes it
     Options router;                              ///< weights before or after, k, loss and scale
     std::optional<capacity_rule> capacity;       ///< none: nothing is dropped
     Drops drops = {};                            ///< who stays where there is no room

@@ -17,7 +17,7 @@ namespace locmoe::inline v0 {
 /// [n]: slots of each expert that nobody has taken and that this rank may fill.
 struct free_slots {
     std::vector<std::int64_t> first;  ///< the position of the first
-    std::vector<std::int64_t> count;
+    std::vector<std::int64_t> count;  ///< so many from there on
 };
 
 /// What an assignment without `before` left free: each rank owns its slots. Throws argument_error
@@ -69,7 +69,7 @@ inline free_slots free_slots_of_rank(const assign_options& options, std::size_t 
 template <class Real>
 struct second_chance_result {
     basic_routing<Real> decided;  ///< a moved pair names its new expert, with its weight there
-    assignment assigned;
+    assignment assigned;          ///< moved pairs count as kept, with their new expert
 };
 
 /// Dropped pairs, tokens in order and each token's slots in order, go to the expert of the highest

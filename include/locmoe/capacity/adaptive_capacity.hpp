@@ -11,12 +11,13 @@
 
 namespace locmoe::inline v0 {
 
+/// What delta is measured by, where the capacity starts and how it falls.
 struct adaptive_capacity_options {
     std::size_t hidden_size = 0;           ///< d, at least 2
     sphere_caps caps = sphere_caps::both;  ///< the paper's p_delta
     double quantile = 0.99;                ///< of |cos|; 1 is LocMoE+'s delta_max
     double tokens_wanted = 1;              ///< class-discriminative tokens, in expectation
-    double start_factor = 1.25;
+    double start_factor = 1.25;            ///< capacity factor until the first fall
     double least_factor = 0.5;  ///< a guard of ours: the bound alone falls to a few slots
     double fall = 0.1;          ///< share that one fall takes off, and the hysteresis
     std::size_t patience = 10;  ///< observations on end that must allow a fall before it comes
@@ -50,12 +51,16 @@ class adaptive_capacity {
         if (options.patience == 0) detail::throw_argument(name, "patience", "at least 1", "0");
     }
 
+    /// Slots at the capacity factor in use, as `capacity_from_factor` rounds and throws.
     std::optional<std::int64_t> capacity(const capacity_demand& demand) const {
         return detail::slots_from_factor(factor_, demand);
     }
 
+    /// False once another fall would pass `least_factor`: no delta can matter any more.
     bool wants_delta() const { return factor_ * (1 - options_.fall) >= options_.least_factor; }
 
+    /// Estimates C_min by the step's delta and falls where the time has come. A step without
+    /// tokens, choices or measured pairs changes nothing. Throws argument_error where n is zero.
     void observe(const capacity_observation& seen) {
         if (seen.delta == nullptr || seen.delta->count() == 0 || seen.demand.token_count == 0 ||
             seen.demand.choice_count == 0)

@@ -23,6 +23,7 @@ struct angle_histogram {
     std::vector<std::int64_t> bins;  ///< [bins]
     std::int64_t skipped_count = 0;  ///< pairs without an angle, as measure_delta skips them
 
+    /// Nothing counted yet. Throws argument_error where there is no bin.
     explicit angle_histogram(std::size_t bin_count) : bins(bin_count, 0) {
         if (bin_count == 0) detail::throw_argument("angle_histogram", "bins", "at least 1", "0");
     }

@@ -66,11 +66,12 @@ class capacity_rule {
         return capacity_rule(kind::fixed, "fixed", 0, count("fixed", slots));
     }
 
-    const char* name() const noexcept { return name_; }
+    const char* name() const noexcept { return name_; }  ///< of the function that makes it
 
     /// Slots of one expert. `largest_load` is the most pairs that any expert was chosen by, over
     /// all ranks that share the result; only Tutel's rule with a factor of 0 or less asks. Throws
-    /// argument_error where it is missing or negative then, n is 0, or the slots do not fit std::int64_t.
+    /// argument_error where it is missing or negative then, n is 0, or the slots do not fit
+    /// std::int64_t.
     std::int64_t slots(const capacity_demand& demand,
                        std::optional<std::int64_t> largest_load = std::nullopt) const {
         using detail::concat;

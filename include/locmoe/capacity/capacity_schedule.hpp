@@ -61,11 +61,12 @@ class fixed_capacity {
         detail::check_factor("fixed_capacity", "factor", factor);
     }
 
+    /// The same factor at every step, as `capacity_from_factor` rounds and throws.
     std::optional<std::int64_t> capacity(const capacity_demand& demand) const {
         return detail::slots_from_factor(factor_, demand);
     }
-    bool wants_delta() const { return false; }
-    void observe(const capacity_observation&) {}
+    bool wants_delta() const { return false; }    ///< no step changes it
+    void observe(const capacity_observation&) {}  ///< nothing to learn
 
   private:
     double factor_;
@@ -74,9 +75,10 @@ class fixed_capacity {
 /// Dropless.
 class unlimited_capacity {
   public:
+    /// No limit, whatever the demand.
     std::optional<std::int64_t> capacity(const capacity_demand&) const { return std::nullopt; }
-    bool wants_delta() const { return false; }
-    void observe(const capacity_observation&) {}
+    bool wants_delta() const { return false; }    ///< no step changes it
+    void observe(const capacity_observation&) {}  ///< nothing to learn
 };
 
 }  // namespace locmoe

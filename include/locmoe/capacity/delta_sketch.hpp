@@ -19,8 +19,8 @@ namespace locmoe::inline v0 {
 ///     delta_sketch::from_counts(backend.scan_counts(sketch.counts()).total)
 class delta_sketch {
   public:
-    static constexpr double relative_error = 0.01;
-    static constexpr double least = 1e-6;
+    static constexpr double relative_error = 0.01;  ///< of a quantile, at most
+    static constexpr double least = 1e-6;           ///< what is below counts as 0
     static constexpr std::size_t bin_count = 691;  ///< log(1 / least) / log_growth, rounded up
 
     /// Takes a number from 0 to 1. A NaN is counted beside the others, as `skip` does; what passes
@@ -33,15 +33,18 @@ class delta_sketch {
     /// A pair that has no angle.
     void skip() { ++counts_[bin_count + 1]; }
 
+    /// Adds the counts of another: the sketch of what both have seen.
     void merge(const delta_sketch& other) {
         for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
     }
 
+    /// Numbers recorded; what was skipped is not among them.
     std::int64_t count() const {
         std::int64_t all = 0;
         for (std::size_t i = 0; i <= bin_count; ++i) all += counts_[i];
         return all;
     }
+    /// Pairs without an angle, NaN among them.
     std::int64_t skipped_count() const { return counts_[bin_count + 1]; }
 
     /// The number below which a share q of what was recorded lies: of count() sorted numbers the

@@ -10,6 +10,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How much is to be dropped, and how fast the factor follows the loads.
 struct drop_rate_capacity_options {
     double rate = 0.01;          ///< share of the choices to be dropped, from 0 to 1
     double start_factor = 1.25;  ///< until the first step was observed
@@ -32,11 +33,12 @@ class drop_rate_capacity {
                                    detail::concat(options.gain));
     }
 
+    /// Slots at the capacity factor in use, as `capacity_from_factor` rounds and throws.
     std::optional<std::int64_t> capacity(const capacity_demand& demand) const {
         return detail::slots_from_factor(factor_, demand);
     }
 
-    bool wants_delta() const { return false; }
+    bool wants_delta() const { return false; }  ///< the loads say enough
 
     /// Throws argument_error where `load` has another length than n, or a load is negative.
     void observe(const capacity_observation& seen) {
@@ -50,7 +52,7 @@ class drop_rate_capacity {
         factor_ += options_.gain * (static_cast<double>(needed) / share - factor_);
     }
 
-    double factor() const { return factor_; }
+    double factor() const { return factor_; }  ///< the capacity factor of the next step
 
   private:
     drop_rate_capacity_options options_;

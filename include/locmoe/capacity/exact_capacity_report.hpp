@@ -31,9 +31,9 @@ struct capacity_step {
     std::optional<std::int64_t> capacity = std::nullopt;  ///< slots in use; none: dropless
     std::span<const std::int64_t> load = {};              ///< [n], choices before any drop
     delta_sketch delta = {};                              ///< at least one pair
-    sphere_caps caps = sphere_caps::both;
+    sphere_caps caps = sphere_caps::both;                 ///< which tokens belong to an expert
     std::optional<isotropy_test> isotropy = std::nullopt;  ///< none: not tested
-    double rival_factor = 1.25;
+    double rival_factor = 1.25;  ///< capacity factor to compare with, finite and above 0
     std::size_t row_bytes = 0;  ///< of one token row on the wire
     double row_flops = 0;       ///< what an expert spends on one row, forwards
 };
@@ -42,11 +42,12 @@ struct capacity_step {
 struct capacity_effect {
     std::optional<std::int64_t> capacity = std::nullopt;  ///< none: dropless
     double factor = 0;  ///< slots over the even share k T / n; 0 where dropless
-    std::int64_t kept = 0;
-    std::int64_t dropped = 0;
+    std::int64_t kept = 0;     ///< pairs that get a slot
+    std::int64_t dropped = 0;  ///< pairs that get none
     std::int64_t padded =
         0;  ///< rows where every expert's slots travel and are computed, filled or not
 
+    /// Dropped pairs over all pairs; 0 where there are none.
     double drop_fraction() const {
         return kept + dropped == 0
                    ? 0
@@ -58,34 +59,34 @@ struct capacity_effect {
 /// spends less than its rival; below 0 where it spends more. A backward pass saves as many bytes
 /// again, and twice the FLOPs.
 struct capacity_savings {
-    double bytes = 0;
-    double flops = 0;
+    double bytes = 0;  ///< of rows, out and back
+    double flops = 0;  ///< of the experts
 };
 
 /// What the theorem says to a step, what the capacity in use did to it, and what that saved.
 struct capacity_report {
-    std::size_t hidden_size = 0;
-    capacity_demand demand;
-    sphere_caps caps = sphere_caps::both;
+    std::size_t hidden_size = 0;           ///< d
+    capacity_demand demand;                ///< T, k, n of the step
+    sphere_caps caps = sphere_caps::both;  ///< which tokens belong to an expert
 
     std::int64_t pair_count = 0;     ///< with a measured angle
     std::int64_t skipped_count = 0;  ///< without
     double mean_delta = 0;           ///< the bounds below are at this
-    double median_delta = 0;
-    double q99_delta = 0;
-    double greatest_delta = 0;
+    double median_delta = 0;         ///< the 50 % quantile of |cos|
+    double q99_delta = 0;            ///< the 99 % quantile
+    double greatest_delta = 0;       ///< the greatest, off by 1 % at most
 
-    least_capacity exact;
-    least_capacity erfc;
-    least_capacity exponential;
+    least_capacity exact;                 ///< by `least_capacity_exact`
+    least_capacity erfc;                  ///< by `least_capacity_erfc`
+    least_capacity exponential;           ///< by `least_capacity_exponential`
     std::int64_t slots_to_see_one = 0;    ///< so that 99 % of batches hold a discriminative token
     std::optional<double> largest_delta;  ///< that the capacity in use supports, exact form
 
-    capacity_effect used;
-    capacity_effect rival;
+    capacity_effect used;           ///< with the capacity in use
+    capacity_effect rival;          ///< with the rival's factor
     capacity_savings saved;         ///< where only kept rows travel
     capacity_savings saved_padded;  ///< where all slots do
-    std::optional<isotropy_test> isotropy;
+    std::optional<isotropy_test> isotropy;  ///< the step's; none: not tested
 };
 
 namespace detail {

@@ -25,8 +25,8 @@ struct expected_load {
 
 /// Between these two lies a probability.
 struct probability_bounds {
-    double least = 0;
-    double most = 0;
+    double least = 0;  ///< the lower bound
+    double most = 0;   ///< the upper bound, at most 1
 };
 
 namespace detail {

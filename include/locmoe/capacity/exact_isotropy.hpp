@@ -17,6 +17,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How many tokens are compared, and how sure the verdict is to be.
 struct isotropy_options {
     std::size_t most_tokens = 256;  ///< m, the tokens that are compared, spread evenly; at least 2
     double level = 0.01;            ///< chance of a false alarm, above 0 and below 1
@@ -25,8 +26,8 @@ struct isotropy_options {
 /// Whether token directions may be uniform on the sphere, as the least-capacity theorem assumes.
 struct isotropy_test {
     std::size_t token_count = 0;  ///< compared: those with a direction
-    std::size_t hidden_size = 0;
-    double level = 0;
+    std::size_t hidden_size = 0;  ///< d
+    double level = 0;             ///< chance of a false alarm that `isotropic` allows
     double mean_direction_z = 0;  ///< Rayleigh's statistic, mean 0 and variance 1 if isotropic
     double mean_direction_p = 1;  ///< small: the tokens share a direction
     double axes_z = 0;            ///< Bingham's, likewise

@@ -12,10 +12,10 @@ namespace locmoe::inline v0 {
 /// Slots that an expert has, and what the least-capacity bounds ask beside delta. Slots may be a
 /// fraction, as the bounds may.
 struct given_capacity {
-    double slots = 0;
+    double slots = 0;              ///< of one expert; at least 1 / n, or 2 / n for one cap
     std::size_t hidden_size = 0;   ///< d, at least 2
     std::size_t expert_count = 0;  ///< n
-    sphere_caps caps = sphere_caps::both;
+    sphere_caps caps = sphere_caps::both;  ///< which tokens belong to an expert
 };
 
 namespace detail {

@@ -23,7 +23,7 @@ enum class sphere_caps { both, one };
 struct token_angle {
     std::size_t hidden_size = 0;  ///< d, at least 2
     double delta = 0;             ///< cos(angle), 0 to 1
-    sphere_caps caps = sphere_caps::both;
+    sphere_caps caps = sphere_caps::both;  ///< which tokens belong to an expert
 };
 
 /// ec_min = 1 / (n p_delta) as its natural logarithm; `value` and `slots` give the number itself.

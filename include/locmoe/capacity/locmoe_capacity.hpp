@@ -19,7 +19,7 @@ struct locmoe_capacity_options {
     sphere_caps caps = sphere_caps::both;  ///< the paper's p_delta
     double tokens_wanted = 1;              ///< class-discriminative tokens, in expectation
     double start_factor = 1.25;            ///< until the first batch was observed
-    double least_factor = 0.25;
+    double least_factor = 0.25;            ///< finite and above 0
     double most_factor = 1.25;  ///< at least least_factor
 };
 
@@ -50,6 +50,8 @@ class locmoe_capacity {
         detail::check_locmoe_options("locmoe_capacity", options);
     }
 
+    /// Slots at `start_factor` until the first batch was observed, then its bound in whole slots,
+    /// kept between the two guards. Throws as `capacity_from_factor` does.
     std::optional<std::int64_t> capacity(const capacity_demand& demand) const {
         if (!log_slots_) return detail::slots_from_factor(options_.start_factor, demand);
         const std::int64_t least = detail::slots_from_factor(options_.least_factor, demand);
@@ -60,8 +62,10 @@ class locmoe_capacity {
         return slots < least ? least : slots;
     }
 
-    bool wants_delta() const { return !log_slots_; }
+    bool wants_delta() const { return !log_slots_; }  ///< until the first one has come
 
+    /// Keeps the bound at the mean of the first delta, for good. Throws argument_error where n is
+    /// zero then.
     void observe(const capacity_observation& seen) {
         if (log_slots_ || seen.delta == nullptr || seen.delta->count() == 0) return;
         const double delta = seen.delta->mean();

@@ -36,6 +36,7 @@ struct delta_statistics {
                                : sum / static_cast<double>(pair_count);
     }
 
+    /// Adds what another batch showed.
     void merge(const delta_statistics& other) {
         pair_count += other.pair_count;
         skipped_count += other.skipped_count;
@@ -52,7 +53,7 @@ struct delta_statistics {
 /// positions for ever.
 struct delta_sampling {
     std::size_t every = 1;  ///< at least 1
-    std::size_t first = 0;
+    std::size_t first = 0;  ///< the first token that is measured
 };
 
 namespace detail {
@@ -148,6 +149,7 @@ delta_statistics measure_delta(const Tensor& tokens, matrix_view<const Weight> w
         [&](std::size_t i) { return weight_norm2[i]; });
 }
 
+/// The same with weights that may be written, as a trainer holds them.
 template <class Tensor, element Weight>
 delta_statistics measure_delta(const Tensor& tokens, matrix_view<Weight> weights,
                                std::span<const expert_id> chosen,

@@ -73,6 +73,7 @@ inline std::optional<double> expert_choice_at_least(const choice_odds& odds) {
     return -std::expm1(-3 * c / 16);
 }
 
+/// Who is certain to succeed more often: `better_choice` says it.
 enum class choosing { tokens, experts, undecided };
 
 /// Who succeeds more often for certain: tokens where expert choice's upper bound lies below their
