@@ -13,6 +13,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How strong locality is at most, and which imbalance weakens it.
 struct adaptive_mu_options {
     double mu = 0.01;  ///< >= 0; what is left where nothing stands against locality
 
@@ -20,7 +21,7 @@ struct adaptive_mu_options {
     /// 1 <= balance_from < balance_to. Between them it falls on a line. Not tuned; the paper's
     /// switch router at 64N, which left 7 of 16 experts idle, stands at 16 / 9 or more.
     double balance_from = 1.5;
-    double balance_to = 3;
+    double balance_to = 3;  ///< above balance_from
 };
 
 /// What one node asks of its own experts in one batch.

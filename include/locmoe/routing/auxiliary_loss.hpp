@@ -9,6 +9,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How strong the loss is, and by which convention.
 struct auxiliary_options {
     double alpha = 0.01;  ///< >= 0; Switch's own value
 

@@ -27,8 +27,10 @@ class balanced_router : public detail::unlearned_router<Real> {
                                    detail::concat(k));
     }
 
-    std::size_t expert_count() const noexcept { return experts_; }
+    std::size_t expert_count() const noexcept { return experts_; }  ///< n
 
+    /// Of the tokens only the number counts. Throws argument_error where topology, placement and
+    /// rank do not fit together, or there are not n experts.
     template <class Tensor>
     basic_routing<Real> route(const Tensor& tokens, const route_context& where) const {
         const std::size_t rows = view_of(tokens).rows;

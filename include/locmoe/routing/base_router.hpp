@@ -13,21 +13,24 @@
 
 namespace locmoe::inline v0 {
 
+/// How exact the assignment is, and the router's own losses.
 struct base_options {
     /// How far below the best the assignment's mean logit may be, over the logits' range.
     double tolerance = 1e-3;
-    own_loss_options losses = {.auxiliary = {.alpha = 0}};
+    own_loss_options losses = {.auxiliary = {.alpha = 0}};  ///< none by default
 };
 
 /// `balanced_assignment` of the logits, while training; else the largest logit.
 class base_choice : public weighting {
   public:
-    static constexpr choice_input input = choice_input::logits;
+    static constexpr choice_input input = choice_input::logits;  ///< what the sum is taken of
 
+    /// `balanced_assignment` checks the tolerance.
     explicit base_choice(double tolerance) : tolerance_(tolerance) {}
 
-    std::size_t choice_count() const noexcept { return 1; }
+    std::size_t choice_count() const noexcept { return 1; }  ///< one expert a token
 
+    /// For all of a rank's tokens together while training, else for each by itself.
     template <class Real>
     void choose(matrix_view<const Real> logits, const route_context& where,
                 basic_routing<Real>& decided) const {
@@ -53,6 +56,7 @@ class base_choice : public weighting {
 template <class Gate>
 class base_router : public scored_router<Gate, sigmoid_score, base_choice> {
   public:
+    /// Throws argument_error where an option of the losses is out of its range.
     explicit base_router(Gate gate, base_options options = {})
         : scored_router<Gate, sigmoid_score, base_choice>(
               std::move(gate), base_choice(options.tolerance), options.losses) {}

@@ -10,12 +10,13 @@
 
 namespace locmoe::inline v0 {
 
+/// How many experts a token gets, where they may lie and what weight they have.
 struct bias_balanced_options {
-    std::size_t k = 8;
-    std::size_t groups = 1;
-    group_limit limit = {.limit = 1, .score = group_score::best_two};
-    weighting weights = {.renormalise = true};
-    own_loss_options losses = {.auxiliary = {.alpha = 0}};
+    std::size_t k = 8;       ///< experts a token, 1 to n
+    std::size_t groups = 1;  ///< G, of neighbouring experts, 1 to n
+    group_limit limit = {.limit = 1, .score = group_score::best_two};  ///< none by default
+    weighting weights = {.renormalise = true};              ///< scores over their sum by default
+    own_loss_options losses = {.auxiliary = {.alpha = 0}};  ///< none by default: the bias balances
 };
 
 /// The router of DeepSeek-V3 (arXiv 2412.19437, eq. 12 to 16) over any gate: sigmoid scores, the k

@@ -38,6 +38,7 @@ std::vector<std::int64_t> count_visits(const basic_routing<Real>& decided,
     return visits;
 }
 
+/// How strong the loss is, and to how many groups a token goes.
 struct communication_balance_options {
     double alpha = 0.02;           ///< >= 0; DeepSeek-V2's own value
     std::size_t groups_per_token;  ///< M, the most groups that a token is sent to; at least 1

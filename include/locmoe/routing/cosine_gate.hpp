@@ -24,8 +24,9 @@ template <class Real>
 requires std::floating_point<Real>
 class cosine_gate {
   public:
-    using real = Real;
+    using real = Real;  ///< of logits and gradients
 
+    /// r d + n r + 1, the length of the row.
     static std::size_t parameter_count(std::size_t d, std::size_t experts, std::size_t r) {
         return r * d + experts * r + 1;
     }
@@ -45,8 +46,9 @@ class cosine_gate {
         d_ = (parameters.cols - rest) / r;
     }
 
-    std::size_t expert_count() const noexcept { return experts_; }
+    std::size_t expert_count() const noexcept { return experts_; }  ///< n
 
+    /// Throws argument_error unless tokens have d columns.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const {
         using detail::concat;
         if (cols != d_)
@@ -55,6 +57,7 @@ class cosine_gate {
                                    rank);
     }
 
+    /// Throws argument_error unless the gradient is `[1, r d + n r + 1]`.
     void check_gradient(matrix_view<Real> grad_parameters, rank_id rank = no_rank) const {
         detail::check_shape("cosine_gate", "gradient of the gate weights", grad_parameters, 1,
                             parameters_.cols, rank);

@@ -21,8 +21,8 @@ enum class counted_pairs : std::uint8_t { before_drops, after_drops };
 
 /// What a load counts.
 struct load_convention {
-    counted_choices choices = counted_choices::all;
-    counted_pairs pairs = counted_pairs::before_drops;
+    counted_choices choices = counted_choices::all;     ///< all of a token's, or the first
+    counted_pairs pairs = counted_pairs::before_drops;  ///< what it chose, or what found room
 };
 
 /// The load `[n]` of this rank by a named convention; it sums over ranks. A slot without an expert

@@ -11,6 +11,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How strong the loss is.
 struct cv_squared_options {
     double weight = 0.1;  ///< >= 0; Shazeer's w_importance and w_load
 };
@@ -27,6 +28,7 @@ class cv_squared_loss {
         detail::check_coefficient("cv_squared_loss", "weight", options.weight);
     }
 
+    /// Of one number an expert, `x` `[n]`.
     double value(std::span<const double> x) const {
         const sums s(x);
         if (s.first == 0) return 0;

@@ -13,6 +13,7 @@
 
 namespace locmoe::inline v0 {
 
+/// What is done to w_i . x.
 struct dense_gate_options {
     bool relu = false;  ///< logits below 0 become 0, as in LocMoE; most of its peers leave it out
 };
@@ -25,7 +26,7 @@ template <class Real>
     requires std::floating_point<Real>
 class dense_gate {
   public:
-    using real = Real;
+    using real = Real;  ///< of logits and gradients
 
     /// Throws argument_error where there is no expert or no column.
     explicit dense_gate(matrix_view<const Real> weights, dense_gate_options options = {})
@@ -36,7 +37,7 @@ class dense_gate {
                                    concat("[", weights.rows, ", ", weights.cols, "]"));
     }
 
-    std::size_t expert_count() const noexcept { return weights_.rows; }
+    std::size_t expert_count() const noexcept { return weights_.rows; }  ///< n
 
     /// Throws argument_error unless tokens have d columns.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const {
@@ -65,11 +66,15 @@ class dense_gate {
     template <element E>
     class blocks {
       public:
+        /// Packs the weights into memory that the next one on this thread takes over. Nothing is
+        /// checked.
         blocks(const dense_gate& gate, matrix_view<const E> tokens)
             : relu_(gate.options_.relu), product_(tokens, gate.weights_) {}
 
+        /// How many tokens go through the packed weights at a time.
         std::size_t rows_at_once() const { return product_.rows_at_once(); }
 
+        /// Logits `[B, n]` of the B tokens from `first` on.
         void forward(std::size_t first, matrix_view<Real> logits) const {
             product_.forward(first, logits);
             if (!relu_) return;
@@ -83,6 +88,7 @@ class dense_gate {
         detail::dense_product_blocks<Real, E> product_;
     };
 
+    /// As the concept `gate` describes it; columns are not checked.
     template <element E>
     blocks<E> in_blocks(matrix_view<const E> tokens) const {
         return blocks<E>(*this, tokens);

@@ -12,12 +12,13 @@ namespace locmoe::inline v0 {
 /// All experts, in their order.
 class every_expert : public weighting {
   public:
-    static constexpr choice_input input = choice_input::logits;
+    static constexpr choice_input input = choice_input::logits;  ///< neither is read
 
-    explicit every_expert(std::size_t experts) : experts_(experts) {}
+    explicit every_expert(std::size_t experts) : experts_(experts) {}  ///< n of them
 
-    std::size_t choice_count() const noexcept { return experts_; }
+    std::size_t choice_count() const noexcept { return experts_; }  ///< n, all of them
 
+    /// Experts 0 to n - 1, each once.
     template <class Real>
     void choose(std::span<const Real>, const token_place<Real>&,
                 std::span<expert_id> chosen) const {
@@ -34,6 +35,7 @@ class every_expert : public weighting {
 template <class Gate>
 class dense_router : public scored_router<Gate, softmax_score, every_expert> {
   public:
+    /// Throws argument_error where an option of the losses is out of its range.
     explicit dense_router(Gate gate, own_loss_options losses = {.auxiliary = {.alpha = 0}})
         : scored_router<Gate, softmax_score, every_expert>(gate, every_expert(gate.expert_count()),
                                                            losses) {}

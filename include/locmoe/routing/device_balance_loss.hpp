@@ -25,6 +25,7 @@ inline expert_groups groups_by_rank(const expert_placement& placement) {
     return expert_groups::from_group_of_expert(std::move(group_of));
 }
 
+/// How strong the loss is.
 struct device_balance_options {
     double alpha = 0.05;  ///< >= 0; DeepSeek-V2's own value
 };

@@ -18,8 +18,11 @@ namespace locmoe::inline v0 {
 /// The largest logit among the experts of the token's domain; the others have probability 0.
 class domain_choice : public top_k_choice {
   public:
+    /// Domain d has the experts of group d.
     explicit domain_choice(expert_groups domains) : top_k_choice(1), domains_(std::move(domains)) {}
 
+    /// Masks the experts of other domains than the token's. Throws argument_error where
+    /// `place.where.domains` has no domain for it, or one without a group.
     template <class Real>
     void restrict_to(std::span<Real> logits, const token_place<Real>& place) const {
         const std::size_t domain =

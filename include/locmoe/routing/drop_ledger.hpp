@@ -17,7 +17,7 @@ struct drop_ledger {
     std::int64_t lost_tokens = 0;    ///< tokens that chose and got no slot at all
     std::int64_t padding = 0;        ///< rows without a token, added to fill or align an expert's
 
-    static constexpr std::size_t count = 6;
+    static constexpr std::size_t count = 6;  ///< counts in a ledger
 
     /// (token, slot) pairs that chose an expert and got none.
     std::int64_t dropped() const { return capacity + second_choice; }
@@ -26,6 +26,7 @@ struct drop_ledger {
     std::array<std::int64_t, count> counts() const {
         return {capacity, second_choice, not_chosen, moved, lost_tokens, padding};
     }
+    /// The way back from `counts`.
     static drop_ledger from_counts(std::span<const std::int64_t, count> c) {
         return {c[0], c[1], c[2], c[3], c[4], c[5]};
     }

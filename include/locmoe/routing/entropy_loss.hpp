@@ -26,6 +26,7 @@ double entropy(std::span<const Real> p) {
     return sum;
 }
 
+/// How strong each of the two entropies is.
 struct entropy_options {
     double token = 0.01;  ///< finite; above 0 sharpens each token's choice, below 0 softens it
     double batch = 0;     ///< finite; above 0 evens out the experts' mean probabilities

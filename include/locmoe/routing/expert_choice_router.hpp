@@ -20,6 +20,7 @@ namespace locmoe::inline v0 {
 /// most often needs, the experts ascending, `no_expert` behind them.
 class expert_choice : public weighting {
   public:
+    /// Scores, compared between tokens.
     static constexpr choice_input input = choice_input::scores;
 
     /// C is `capacity`, or where there is none floor(factor T / n), at least 1; never more than T.
@@ -30,6 +31,7 @@ class expert_choice : public weighting {
                                    detail::concat(factor));
     }
 
+    /// C for so many tokens and experts.
     std::size_t capacity(std::size_t tokens, std::size_t experts) const {
         const double share = factor_ * static_cast<double>(tokens) / static_cast<double>(experts);
         const std::size_t slots = capacity_ ? *capacity_
@@ -39,6 +41,7 @@ class expert_choice : public weighting {
         return slots < tokens ? slots : tokens;
     }
 
+    /// For all of a rank's tokens together; scores `[T, n]`.
     template <class Real>
     void choose(matrix_view<const Real> scores, const route_context&,
                 basic_routing<Real>& decided) const {
@@ -67,10 +70,11 @@ class expert_choice : public weighting {
     std::optional<std::size_t> capacity_;
 };
 
+/// How many tokens an expert takes.
 struct expert_choice_options {
-    double capacity_factor = 2;                          ///< experts a token goes to on average
-    std::optional<std::size_t> capacity = std::nullopt;  ///< tokens an expert takes
-    own_loss_options losses = {.auxiliary = {.alpha = 0}};
+    double capacity_factor = 2;                             ///< experts a token goes to on average
+    std::optional<std::size_t> capacity = std::nullopt;     ///< tokens an expert takes
+    own_loss_options losses = {.auxiliary = {.alpha = 0}};  ///< none by default: the load is even
 };
 
 /// Expert choice (Zhou et al. 2022, section 3.2) over any gate: softmax over the experts, then

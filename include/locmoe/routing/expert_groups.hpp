@@ -49,8 +49,9 @@ class expert_groups {
         return expert_groups(std::move(group_of_expert));
     }
 
-    std::size_t expert_count() const noexcept { return group_of_.size(); }
-    std::size_t group_count() const noexcept { return first_.size() - 1; }
+    std::size_t expert_count() const noexcept { return group_of_.size(); }  ///< n
+    std::size_t group_count() const noexcept { return first_.size() - 1; }  ///< G
+    /// 0 to G - 1; not checked.
     std::size_t group_of(std::size_t expert) const { return group_of_[expert]; }
 
     /// The experts of a group, ascending.

@@ -19,6 +19,7 @@ namespace locmoe::inline v0 {
 /// `set_counts(backend.scan_counts(h.counts()).total)` and `all_reduce_sum(backend, h.sums())`.
 class expert_homogeneity {
   public:
+    /// No samples yet, of n experts and d columns.
     expert_homogeneity(std::size_t experts, std::size_t cols)
         : cols_(cols), counts_(experts, 0), sums_(experts * cols + 1, 0.0) {}
 
@@ -82,6 +83,7 @@ class expert_homogeneity {
         return (of_means - of_mean) / (used - 1) / (within / (samples - used));
     }
 
+    /// Samples of each expert, [n].
     std::span<const std::int64_t> counts() const noexcept { return counts_; }
 
     /// Throws argument_error where the length differs from that of `counts()`.
@@ -95,7 +97,7 @@ class expert_homogeneity {
 
     /// [n d + 1]: the sums of each expert's samples, and of all squares.
     std::span<double> sums() noexcept { return sums_; }
-    std::span<const double> sums() const noexcept { return sums_; }
+    std::span<const double> sums() const noexcept { return sums_; }  ///< the same, for reading
 
   private:
     std::size_t cols_;

@@ -20,17 +20,19 @@ template <class Real>
 requires std::floating_point<Real>
 class grap_cosine_gate {
   public:
-    using real = Real;
+    using real = Real;  ///< of logits and gradients
 
     /// Throws argument_error where there is no expert.
     explicit grap_cosine_gate(std::size_t experts) : means_(experts) {}
 
-    std::size_t expert_count() const noexcept { return means_.expert_count(); }
+    std::size_t expert_count() const noexcept { return means_.expert_count(); }  ///< n
 
+    /// Throws argument_error where d < n: some segments would be empty.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const {
         means_.check_columns(cols, rank);
     }
 
+    /// Throws argument_error unless the view is empty: there are no weights.
     void check_gradient(matrix_view<Real> grad_gate, rank_id rank = no_rank) const {
         means_.check_gradient(grad_gate, rank);
     }

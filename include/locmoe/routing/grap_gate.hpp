@@ -21,14 +21,14 @@ template <class Real>
     requires std::floating_point<Real>
 class grap_gate {
   public:
-    using real = Real;
+    using real = Real;  ///< of logits and gradients
 
     /// Throws argument_error where there is no expert.
     explicit grap_gate(std::size_t experts) : experts_(experts) {
         if (experts == 0) detail::throw_argument("grap_gate", "experts", "at least one", "none");
     }
 
-    std::size_t expert_count() const noexcept { return experts_; }
+    std::size_t expert_count() const noexcept { return experts_; }  ///< n
 
     /// Throws argument_error where d < n: some segments would be empty.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const {
@@ -57,11 +57,13 @@ class grap_gate {
     template <element E>
     class blocks {
       public:
+        /// Prepares nothing and checks nothing.
         blocks(const grap_gate& gate, matrix_view<const E> tokens)
             : experts_(gate.experts_), tokens_(tokens) {}
 
-        std::size_t rows_at_once() const { return block_rows; }
+        std::size_t rows_at_once() const { return block_rows; }  ///< 8
 
+        /// Logits `[B, n]` of the B tokens from `first` on.
         void forward(std::size_t first, matrix_view<Real> logits) const {
             const std::size_t d = tokens_.cols, longer = d % experts_, length = d / experts_;
             const std::size_t rest = longer * (length + 1);
@@ -94,6 +96,7 @@ class grap_gate {
         matrix_view<const E> tokens_;
     };
 
+    /// As the concept `gate` describes it; columns are not checked.
     template <element E>
     blocks<E> in_blocks(matrix_view<const E> tokens) const {
         return blocks<E>(*this, tokens);

@@ -29,7 +29,7 @@ enum class group_score : std::uint8_t {
 /// How the experts that a token may go to are narrowed down before the choice.
 struct group_limit {
     std::size_t limit = 1;  ///< M, the groups a token may reach; as many as there are: no limit
-    group_score score = group_score::best_two;
+    group_score score = group_score::best_two;  ///< what the best groups are told by
 };
 
 /// Bias steers the choice and nothing else: the k best of score plus bias, weighted by the scores
@@ -38,6 +38,7 @@ struct group_limit {
 /// can fall below. Where M groups hold fewer than k experts the last slots stay `no_expert`.
 class group_limited_choice : public weighting {
   public:
+    /// Scores, to which the bias is added.
     static constexpr choice_input input = choice_input::scores;
 
     /// `bias` `[n]`, the caller's, who may change it between batches but not move it; empty: none.
@@ -54,9 +55,10 @@ class group_limited_choice : public weighting {
                                    concat(bias.size()));
     }
 
-    std::size_t choice_count() const noexcept { return k_; }
-    const expert_groups& groups() const noexcept { return groups_; }
+    std::size_t choice_count() const noexcept { return k_; }          ///< k
+    const expert_groups& groups() const noexcept { return groups_; }  ///< as they were given
 
+    /// Writes the k best experts in the token's M best groups.
     template <class Real>
     void choose(std::span<const Real> scores, const token_place<Real>& place,
                 std::span<expert_id> chosen) const {
@@ -130,14 +132,18 @@ class group_limited_choice : public weighting {
 /// uneven: no token reaches more than M nodes (DeepSeek-V3, section 2.1.2, node-limited routing).
 class node_limited_choice : public weighting {
   public:
+    /// Scores, to which the bias is added.
     static constexpr choice_input input = choice_input::scores;
 
+    /// The bias is checked by `at`, once the placement is known, and so is M.
     node_limited_choice(std::size_t k, weighting weights, group_limit limit,
                         std::span<const float> bias = {})
         : weighting(weights), k_(k), limit_(limit), bias_(bias) {}
 
-    std::size_t choice_count() const noexcept { return k_; }
+    std::size_t choice_count() const noexcept { return k_; }  ///< k
 
+    /// The choice with the groups of this context, whose placement has been checked. Throws
+    /// argument_error unless there is one bias an expert, or none, and M is at least 1.
     group_limited_choice at(const route_context& where) const {
         return {k_, *this, expert_groups::by_node(where), limit_, bias_};
     }

@@ -10,13 +10,15 @@
 
 namespace locmoe::inline v0 {
 
+/// How many experts a token gets, and in how many groups they may lie.
 struct group_limited_options {
-    std::size_t k = 6;
-    std::size_t groups = 8;
+    std::size_t k = 6;       ///< experts a token, 1 to n
+    std::size_t groups = 8;  ///< G, of neighbouring experts, 1 to n
+    /// M, and what a group is worth to a token.
     group_limit limit = {.limit = 3, .score = group_score::best};
-    weighting weights = {};
+    weighting weights = {};            ///< the scores themselves by default
     std::span<const float> bias = {};  ///< [n], steers the choice alone; empty: none
-    own_loss_options losses = {};
+    own_loss_options losses = {};      ///< the auxiliary loss alone by default
 };
 
 /// Group-limited top-k over any gate: a token's k experts lie in at most M of G groups of
@@ -35,12 +37,14 @@ class group_limited_router : public scored_router<Gate, Score, group_limited_cho
               options.losses) {}
 };
 
+/// How many experts a token gets, and on how many nodes they may lie.
 struct node_limited_options {
-    std::size_t k = 8;
+    std::size_t k = 8;  ///< experts a token, 1 to n
+    /// M, and what a node is worth to a token.
     group_limit limit = {.limit = 4, .score = group_score::best_k_over_limit};
-    weighting weights = {.renormalise = true};
-    std::span<const float> bias = {};  ///< [n], steers the choice alone; empty: none
-    own_loss_options losses = {};
+    weighting weights = {.renormalise = true};  ///< scores over their sum by default
+    std::span<const float> bias = {};           ///< [n], steers the choice alone; empty: none
+    own_loss_options losses = {};               ///< the auxiliary loss alone by default
 };
 
 /// Node-limited top-k over any gate: a token's k experts lie on at most M nodes, as topology and

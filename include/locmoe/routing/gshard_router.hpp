@@ -15,12 +15,15 @@ namespace locmoe::inline v0 {
 /// GShard's choice and weights, as `gshard_router` describes them.
 class gshard_choice {
   public:
+    /// Scores, whose ratio decides the draw.
     static constexpr choice_input input = choice_input::scores;
 
+    /// The seed, with step and token, fixes the draw.
     explicit gshard_choice(std::uint64_t seed) : seed_(seed) {}
 
-    std::size_t choice_count() const noexcept { return 2; }
+    std::size_t choice_count() const noexcept { return 2; }  ///< two experts a token
 
+    /// The two best scores, the second of them perhaps dropped while training.
     template <class Real>
     void choose(std::span<const Real> scores, const token_place<Real>& place,
                 std::span<expert_id> chosen) const {
@@ -31,6 +34,7 @@ class gshard_choice {
         if (!(2 * static_cast<double>(second) > random.uniform(0))) chosen[1] = no_expert;
     }
 
+    /// Weights `[2]` of sum 1, or the first one's share alone; 0 where nothing was chosen.
     template <class Real>
     void weigh(std::span<const Real> scores, std::span<const expert_id> chosen,
                std::span<Real> weights) const {
@@ -41,6 +45,7 @@ class gshard_choice {
         if (chosen[1] != no_expert) weights[1] = second;
     }
 
+    /// Adds to d loss / d scores `[n]` what comes from `gradient` `[2]`, d loss / d weights.
     template <class Real>
     void weigh_backward(std::span<const Real> scores, std::span<const expert_id> chosen,
                         std::span<const Real> gradient, std::span<Real> grad_scores) const {
@@ -74,9 +79,10 @@ class gshard_choice {
     std::uint64_t seed_;
 };
 
+/// What the draw comes from, and the router's own losses.
 struct gshard_options {
     std::uint64_t seed = 0;  ///< with step and token it fixes the draw, on any layout of ranks
-    own_loss_options losses = {};
+    own_loss_options losses = {};  ///< the auxiliary loss alone by default
 };
 
 /// The top-2 router of GShard (Lepikhin et al. 2020, algorithm 1) over any gate: softmax, the two

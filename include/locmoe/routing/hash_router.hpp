@@ -24,7 +24,7 @@ template <class Real = float>
 requires std::floating_point<Real>
 class hash_router {
   public:
-    using real = Real;
+    using real = Real;  ///< of the weights, which are 1
 
     /// Id v goes to `expert_of_id[v]`, each 0 to `experts` - 1. Throws argument_error otherwise.
     static hash_router from_expert_of_id(std::vector<expert_id> expert_of_id, std::size_t experts) {
@@ -66,7 +66,7 @@ class hash_router {
         return hash_router(std::move(expert_of_id), experts);
     }
 
-    std::size_t expert_count() const noexcept { return experts_; }
+    std::size_t expert_count() const noexcept { return experts_; }  ///< n
 
     /// Throws argument_error unless there is one token id a row, each of the vocabulary, and the
     /// placement holds as many experts.
@@ -95,6 +95,7 @@ class hash_router {
         return decided;
     }
 
+    /// Zero: nothing is learned.
     router_losses<Real> losses(const basic_routing<Real>&, std::span<const std::int64_t>,
                                const route_context&) const {
         return {};

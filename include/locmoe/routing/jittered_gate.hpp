@@ -14,6 +14,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How strong the noise is, and what it comes from.
 struct jitter_options {
     double epsilon = 0;      ///< 0 <= epsilon < 1; Switch's own value is 0.01
     std::uint64_t seed = 0;  ///< with step and token it fixes the noise, on any layout of ranks
@@ -26,7 +27,7 @@ struct jitter_options {
 template <class Gate>
 class jittered_gate {
   public:
-    using real = typename Gate::real;
+    using real = typename Gate::real;  ///< the gate's
 
     /// Throws argument_error unless 0 <= epsilon < 1.
     jittered_gate(Gate gate, jitter_options options) : gate_(std::move(gate)), options_(options) {
@@ -35,14 +36,16 @@ class jittered_gate {
                                    detail::concat(options.epsilon));
     }
 
-    std::size_t expert_count() const noexcept { return gate_.expert_count(); }
+    std::size_t expert_count() const noexcept { return gate_.expert_count(); }  ///< n
 
+    /// The gate's own check, where it has one.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const requires
         requires(const Gate& g) {
         g.check_columns(cols, rank);
     }
     { gate_.check_columns(cols, rank); }
 
+    /// The gate's own check, where it has one.
     void check_gradient(matrix_view<real> grad_gate, rank_id rank = no_rank) const requires
         requires(const Gate& g) {
         g.check_gradient(grad_gate, rank);
@@ -52,13 +55,16 @@ class jittered_gate {
     /// The gate with the noise of one batch.
     class drawn {
       public:
-        using real = typename Gate::real;
+        using real = typename Gate::real;  ///< the gate's
 
+        /// Keeps references to all three.
         drawn(const Gate& gate, const jitter_options& options, const route_context& where)
             : gate_(gate), options_(options), where_(where) {}
 
-        std::size_t expert_count() const noexcept { return gate_.expert_count(); }
+        std::size_t expert_count() const noexcept { return gate_.expert_count(); }  ///< n
 
+        /// Logits `[T, n]` of the noisy tokens; of the tokens themselves where epsilon is 0 or it
+        /// is not training.
         template <element E>
         void forward(matrix_view<const E> tokens, matrix_view<real> logits) const {
             if (quiet()) return gate_.forward(tokens, logits);
@@ -66,6 +72,8 @@ class jittered_gate {
             gate_.forward(matrix_view<const real>(noisy.data(), tokens.rows, tokens.cols), logits);
         }
 
+        /// Draws the same noise again, by which what is added to `grad_tokens` `[T, d]` is
+        /// multiplied. `grad_gate` is as the gate has it.
         template <element E>
         void backward(matrix_view<const E> tokens, matrix_view<const real> grad_logits,
                       matrix_view<real> grad_tokens, matrix_view<real> grad_gate) const {
@@ -86,12 +94,15 @@ class jittered_gate {
         template <element E>
         class blocks {
           public:
+            /// Keeps a reference to the gate.
             blocks(const drawn& gate, matrix_view<const E> tokens)
                 : gate_(gate), tokens_(tokens), quiet_(gate.gate_.in_blocks(tokens)) {}
 
+            /// As many as the gate takes; all T where there is noise.
             std::size_t rows_at_once() const {
                 return gate_.quiet() ? quiet_.rows_at_once() : tokens_.rows;
             }
+            /// Logits of the tokens from `first` on; of all where there is noise.
             void forward(std::size_t first, matrix_view<real> logits) const {
                 if (gate_.quiet())
                     quiet_.forward(first, logits);
@@ -106,6 +117,7 @@ class jittered_gate {
                 quiet_;
         };
 
+        /// Only where the gate itself works in blocks.
         template <element E>
         auto in_blocks(matrix_view<const E> tokens) const
             requires requires(const Gate& g) { g.in_blocks(tokens); }
@@ -141,6 +153,7 @@ class jittered_gate {
         const route_context& where_;
     };
 
+    /// The gate in one batch.
     drawn at(const route_context& where) const { return drawn(gate_, options_, where); }
 
   private:

@@ -10,9 +10,10 @@
 
 namespace locmoe::inline v0 {
 
+/// The two losses.
 struct locmoe_options {
-    auxiliary_options auxiliary = {};
-    locality_options locality = {};
+    auxiliary_options auxiliary = {};  ///< balances the experts
+    locality_options locality = {};    ///< draws tokens to their own node
 };
 
 /// The router of LocMoE (arXiv 2401.13920): a GrAP gate, softmax, the likeliest expert weighted by

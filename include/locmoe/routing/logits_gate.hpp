@@ -16,14 +16,14 @@ template <class Real = float>
 requires std::floating_point<Real>
 class logits_gate {
   public:
-    using real = Real;
+    using real = Real;  ///< of logits and gradients
 
     /// Throws argument_error where there is no expert.
     explicit logits_gate(std::size_t experts) : experts_(experts) {
         if (experts == 0) detail::throw_argument("logits_gate", "experts", "at least one", "none");
     }
 
-    std::size_t expert_count() const noexcept { return experts_; }
+    std::size_t expert_count() const noexcept { return experts_; }  ///< n
 
     /// Throws argument_error unless there are n columns.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const {
@@ -34,6 +34,7 @@ class logits_gate {
                                    rank);
     }
 
+    /// Copies the logits `[T, n]`.
     template <element E>
     void forward(matrix_view<const E> tokens, matrix_view<Real> logits) const {
         if (tokens.rows != 0) check_columns(tokens.cols);

@@ -17,18 +17,18 @@ namespace locmoe::inline v0 {
 /// noise (> 0), and the noisy logits that the choice was made from.
 template <class Real>
 struct noisy_logits {
-    matrix_view<const Real> clean;
-    matrix_view<const Real> deviation;
-    matrix_view<const Real> noisy;
+    matrix_view<const Real> clean;      ///< without noise
+    matrix_view<const Real> deviation;  ///< of the noise, above 0
+    matrix_view<const Real> noisy;      ///< what the choice was made from
 };
 
 /// Where d loss / d noisy_logits goes, each `[T, n]`, added to. The noisy logits depend on clean
 /// ones and deviations in turn, which is the gate's to carry on.
 template <class Real>
 struct noisy_logits_gradient {
-    matrix_view<Real> clean;
-    matrix_view<Real> deviation;
-    matrix_view<Real> noisy;
+    matrix_view<Real> clean;      ///< d loss / d clean logits
+    matrix_view<Real> deviation;  ///< d loss / d deviations
+    matrix_view<Real> noisy;      ///< d loss / d noisy logits
 };
 
 namespace detail {

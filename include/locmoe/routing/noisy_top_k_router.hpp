@@ -25,14 +25,16 @@ template <class Real>
 requires std::floating_point<Real>
 class noisy_gate {
   public:
-    using real = Real;
+    using real = Real;  ///< of logits and gradients
 
     /// Throws argument_error unless there is an even number of rows, and a column.
     explicit noisy_gate(matrix_view<const Real> weights, std::uint64_t seed = 0)
         : gate_(half(weights, 0)), noise_(half(weights, 1)), seed_(seed) {}
 
+    /// n, half the weights' rows.
     std::size_t expert_count() const noexcept { return gate_.expert_count(); }
 
+    /// Throws argument_error unless tokens have d columns.
     void check_columns(std::size_t cols, rank_id rank = no_rank) const {
         gate_.check_columns(cols, rank);
     }
@@ -47,12 +49,14 @@ class noisy_gate {
     /// The gate with the noise of one batch.
     class drawn {
       public:
-        using real = Real;
+        using real = Real;  ///< of logits and gradients
 
+        /// Keeps references to both.
         drawn(const noisy_gate& all, const route_context& where) : all_(all), where_(where) {}
 
-        std::size_t expert_count() const noexcept { return all_.expert_count(); }
+        std::size_t expert_count() const noexcept { return all_.expert_count(); }  ///< n
 
+        /// Logits `[T, n]`, written; without noise where it is not training.
         template <element E>
         void forward(matrix_view<const E> tokens, matrix_view<Real> logits) const {
             all_.gate_.forward(tokens, logits);
@@ -65,6 +69,8 @@ class noisy_gate {
                     logits(t, i) += normal(t, i) * softplus(size(t, i));
         }
 
+        /// Draws the same noise again. Adds to `grad_tokens` `[T, d]` and to `grad_weights`
+        /// `[2 n, d]`.
         template <element E>
         void backward(matrix_view<const E> tokens, matrix_view<const Real> grad_logits,
                       matrix_view<Real> grad_tokens, matrix_view<Real> grad_weights) const {
@@ -95,6 +101,7 @@ class noisy_gate {
         const route_context& where_;
     };
 
+    /// The gate in one batch.
     drawn at(const route_context& where) const { return drawn(*this, where); }
 
   private:
@@ -112,10 +119,11 @@ class noisy_gate {
     std::uint64_t seed_;
 };
 
+/// How many experts a token gets, what the noise comes from, and the router's own losses.
 struct noisy_top_k_options {
-    std::size_t k = 2;
+    std::size_t k = 2;       ///< experts a token, 1 to n
     std::uint64_t seed = 0;  ///< with step and token it fixes the noise, on any layout of ranks
-    own_loss_options losses = {};
+    own_loss_options losses = {};  ///< the auxiliary loss alone by default
 };
 
 /// Noisy top-k (Shazeer et al. 2017, eq. 3 to 5): the k largest of the noisy logits, weighted by

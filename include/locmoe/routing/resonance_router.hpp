@@ -16,29 +16,34 @@
 
 namespace locmoe::inline v0 {
 
+/// How many experts a token chooses, and how many tokens an expert keeps.
 struct resonance_options {
     /// A token's experts, by falling affinity, until their affinities' sum reaches this.
     double threshold = 0.5;
     std::size_t max_choices = 2;  ///< and no more than these
     /// Tokens that an expert keeps of those that chose it; none: all, token choice alone.
     std::optional<std::size_t> expert_capacity = std::nullopt;
-    own_loss_options losses = {.locality = {}};
+    own_loss_options losses = {.locality = {}};  ///< LocMoE's two by default
 };
 
 /// Token choice by affinity threshold, then expert choice, as `resonance_router` describes them.
 class resonance_choice : public weighting {
   public:
+    /// Logits, which are the affinities.
     static constexpr choice_input input = choice_input::logits;
 
+    /// The three parts of `resonance_options`.
     resonance_choice(double threshold, std::size_t max_choices,
                      std::optional<std::size_t> expert_capacity)
         : threshold_(threshold), max_choices_(max_choices), expert_capacity_(expert_capacity) {}
 
+    /// The most that a token has.
     std::size_t choice_count() const noexcept { return max_choices_; }
 
     /// From the next batch on; none: token choice alone.
     void set_expert_capacity(std::optional<std::size_t> capacity) { expert_capacity_ = capacity; }
 
+    /// For all of a rank's tokens together; affinities `[T, n]`.
     template <class Real>
     void choose(matrix_view<const Real> affinities, const route_context&,
                 basic_routing<Real>& decided) const {

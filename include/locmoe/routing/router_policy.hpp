@@ -14,10 +14,10 @@ namespace locmoe::inline v0 {
 /// none of the kind.
 template <class Real>
 struct router_losses {
-    Real auxiliary = 0;
-    Real locality = 0;
+    Real auxiliary = 0;  ///< balances the experts
+    Real locality = 0;   ///< draws tokens to their own node
 
-    Real total() const { return auxiliary + locality; }
+    Real total() const { return auxiliary + locality; }  ///< their sum
 };
 
 /// What goes into a router's backward pass and what comes out of it.

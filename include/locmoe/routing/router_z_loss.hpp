@@ -15,6 +15,7 @@
 
 namespace locmoe::inline v0 {
 
+/// How strong the loss is.
 struct router_z_options {
     double coefficient = 0.001;  ///< >= 0; ST-MoE's own value
 };

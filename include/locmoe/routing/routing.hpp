@@ -24,18 +24,19 @@ struct basic_routing {
     std::vector<Real> weights = {};        ///< [T, k]
     std::vector<Real> probabilities = {};  ///< [T, n] after the softmax; empty where none are
 
+    /// What `chosen` holds for a slot of a token, neither checked.
     expert_id expert(std::size_t token, std::size_t slot) const {
         return chosen[token * choice_count + slot];
     }
 };
 
-using routing = basic_routing<float>;
+using routing = basic_routing<float>;  ///< with weights in float
 
 /// Where a batch is routed: everything that a policy may know besides the tokens themselves.
 struct route_context {
-    rank_id rank;
-    const topology& nodes;
-    const expert_placement& placement;
+    rank_id rank;                                  ///< whose tokens they are
+    const topology& nodes;                         ///< must outlive the context
+    const expert_placement& placement;             ///< must outlive the context
     std::span<const std::int32_t> token_ids = {};  ///< [T], vocabulary ids; hash routers ask
     std::span<const std::int32_t> domains = {};    ///< [T], domain ids; the two-level routers ask
     std::uint64_t step = 0;         ///< of the training; with the seed it fixes what is random

@@ -24,11 +24,12 @@ namespace locmoe::inline v0 {
 /// `all_reduce_sum(backend, s.sums())`.
 class routing_stats {
   public:
+    /// Nothing counted yet, of n experts on N nodes.
     routing_stats(std::size_t experts, std::size_t nodes)
         : experts_(experts), nodes_(nodes), counts_(head + experts + 2 * nodes, 0), sums_(1, 0.0) {}
 
-    std::size_t expert_count() const noexcept { return experts_; }
-    std::size_t node_count() const noexcept { return nodes_; }
+    std::size_t expert_count() const noexcept { return experts_; }  ///< n
+    std::size_t node_count() const noexcept { return nodes_; }      ///< N
 
     /// Adds one rank's batch: one pass over its choices, before any drop. Throws argument_error
     /// where router, context and these statistics disagree about experts or nodes.
@@ -82,13 +83,14 @@ class routing_stats {
         counts_[entropy_tokens_at] += static_cast<std::int64_t>(decided.token_count);
     }
 
-    std::int64_t token_count() const { return counts_[tokens_at]; }
+    std::int64_t token_count() const { return counts_[tokens_at]; }  ///< of all batches
 
     /// [n]: pairs (token, slot) that chose each expert.
     std::span<const std::int64_t> load() const {
         return std::span(counts_).subspan(head, experts_);
     }
 
+    /// (token, slot) pairs that chose an expert, before any drop.
     std::int64_t pair_count() const {
         std::int64_t all = 0;
         for (const std::int64_t l : load()) all += l;
@@ -132,11 +134,13 @@ class routing_stats {
         return ratio(local, static_cast<double>(pair_count()));
     }
 
+    /// The sum of all ledgers that were added.
     drop_ledger ledger() const {
         return drop_ledger::from_counts(std::span<const std::int64_t, drop_ledger::count>(
             counts_.data() + ledger_at, drop_ledger::count));
     }
 
+    /// Every count in one array, for a sum over ranks.
     std::span<const std::int64_t> counts() const noexcept { return counts_; }
 
     /// Throws argument_error where the length differs from that of `counts()`.
@@ -148,8 +152,9 @@ class routing_stats {
         counts_.assign(counts.begin(), counts.end());
     }
 
+    /// One number, the sum of the tokens' entropies, for a sum over ranks.
     std::span<double> sums() noexcept { return sums_; }
-    std::span<const double> sums() const noexcept { return sums_; }
+    std::span<const double> sums() const noexcept { return sums_; }  ///< the same, for reading
 
   private:
     static constexpr std::size_t tokens_at = 0;

@@ -27,7 +27,7 @@ class rre_router : public detail::unlearned_router<Real> {
     rre_router(expert_groups domains, std::uint64_t seed)
         : domains_(std::move(domains)), seed_(seed) {}
 
-    std::size_t expert_count() const noexcept { return domains_.expert_count(); }
+    std::size_t expert_count() const noexcept { return domains_.expert_count(); }  ///< n
 
     /// Throws argument_error unless there is a token id and a domain of a known group for each row.
     template <class Tensor>

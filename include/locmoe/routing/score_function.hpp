@@ -29,21 +29,25 @@ concept score_function = requires(const Score& score, std::span<Real> written,
 
 /// exp(z_i) / sum_j exp(z_j): positive, of sum 1, the same where one number is added to all logits.
 struct softmax_score {
+    /// `softmax_row`, in place.
     template <class Real>
     void forward(std::span<Real> row) const {
         softmax_row(row);
     }
 
+    /// `softmax_backward_row`, in place.
     template <class Real>
     void backward(std::span<const Real> scores, std::span<Real> gradient) const {
         softmax_backward_row(scores, gradient);
     }
 
+    /// The mean `[n]` of the rows, each of which is a distribution.
     template <class Real>
     std::vector<double> mean(matrix_view<const Real> scores) const {
         return mean_probabilities(scores);
     }
 
+    /// Adds `own` as it is: a score is the probability itself.
     template <class Real>
     void add_mean_gradient(std::span<const Real>, std::span<const Real> own,
                            std::span<Real> gradient) const {
@@ -74,17 +78,20 @@ template <class Real>
 /// 1 / (1 + exp(-z_i)), each expert for itself (DeepSeek-V3, arXiv 2412.19437, eq. 15; BASE). A
 /// token's distribution for the losses is its scores over their sum (DeepSeek-V3, eq. 19).
 struct sigmoid_score {
+    /// The sigmoid of each, in place.
     template <class Real>
     void forward(std::span<Real> row) const {
         detail::widest<detail::sigmoid_in_place<Real>>(row.data(), row.size());
     }
 
+    /// From d loss / d scores to d loss / d logits, in place: times s (1 - s).
     template <class Real>
     void backward(std::span<const Real> scores, std::span<Real> gradient) const {
         for (std::size_t i = 0; i < scores.size(); ++i)
             gradient[i] *= scores[i] * (Real(1) - scores[i]);
     }
 
+    /// The mean `[n]` of the rows over their sums; a row of zeros counts as zeros.
     template <class Real>
     std::vector<double> mean(matrix_view<const Real> scores) const {
         std::vector<double> mean(scores.cols, 0.0);
@@ -97,6 +104,7 @@ struct sigmoid_score {
         return mean;
     }
 
+    /// Adds what comes through the division by the sum; nothing in a row of zeros.
     template <class Real>
     void add_mean_gradient(std::span<const Real> scores, std::span<const Real> own,
                            std::span<Real> gradient) const {

@@ -29,11 +29,12 @@ namespace locmoe::inline v0 {
 /// `[n]` are working memory, of no particular content.
 template <class Real>
 struct token_place {
-    const route_context& where;
-    std::size_t token;
-    std::span<Real> scratch;
-    std::span<expert_id> experts;
+    const route_context& where;    ///< the batch
+    std::size_t token;             ///< row of the rank's tokens, from 0
+    std::span<Real> scratch;       ///< 3 n + 16 numbers
+    std::span<expert_id> experts;  ///< n ids
 
+    /// The row in the global batch, which noise and draws follow.
     std::uint64_t global_token() const { return where.first_token + token; }
 };
 
@@ -73,7 +74,7 @@ concept batch_choice = weight_rule<Choice, Real> &&
 
 /// The losses that a router adds of its own accord.
 struct own_loss_options {
-    auxiliary_options auxiliary = {};
+    auxiliary_options auxiliary = {};       ///< alpha = 0: none
     locality_options locality = {.mu = 0};  ///< mu = 0: none
 };
 
@@ -84,8 +85,10 @@ struct own_loss_options {
 template <class Gate, class Score, class Choice>
 class scored_router {
   public:
-    using real = typename Gate::real;
+    using real = typename Gate::real;  ///< the gate's
 
+    /// Throws argument_error unless 1 <= k <= n, where the choice has a k, and where an option of
+    /// the losses is out of its range.
     explicit scored_router(Gate gate, Choice choice, own_loss_options losses = {}, Score score = {})
         : gate_(std::move(gate)),
           score_(std::move(score)),
@@ -100,10 +103,10 @@ class scored_router {
                                        detail::concat(choice_.choice_count()));
     }
 
-    std::size_t expert_count() const noexcept { return gate_.expert_count(); }
-    const Gate& gate() const noexcept { return gate_; }
-    const Choice& choice() const noexcept { return choice_; }
-    Choice& choice() noexcept { return choice_; }
+    std::size_t expert_count() const noexcept { return gate_.expert_count(); }  ///< n
+    const Gate& gate() const noexcept { return gate_; }        ///< as given
+    const Choice& choice() const noexcept { return choice_; }  ///< as given
+    Choice& choice() noexcept { return choice_; }              ///< may be changed between batches
 
     /// Tokens `[T, d]`. `probabilities` of the result are the scores `[T, n]`. Throws
     /// argument_error where shapes or placement do not fit the gate, or a logit is not finite.

@@ -15,23 +15,27 @@
 
 namespace locmoe::inline v0 {
 
+/// How many experts a token gets, when the scaling ends, and the router's own losses.
 struct sinkhorn_options {
-    std::size_t k = 1;
+    std::size_t k = 1;             ///< experts a token, 1 to n
     double tolerance = 1e-4;       ///< mean change of the experts' factors at which it stops
     std::size_t iterations = 100;  ///< and at the latest after these
+    /// None by default: the scaling balances.
     own_loss_options losses = {.auxiliary = {.alpha = 0}};
 };
 
 /// The k largest of the Sinkhorn-balanced exp(logits), while training; else the k largest logits.
 class sinkhorn_choice : public weighting {
   public:
-    static constexpr choice_input input = choice_input::logits;
+    static constexpr choice_input input = choice_input::logits;  ///< their exp is scaled
 
+    /// k, tolerance and iterations of the options.
     explicit sinkhorn_choice(const sinkhorn_options& options)
         : k_(options.k), tolerance_(options.tolerance), iterations_(options.iterations) {}
 
-    std::size_t choice_count() const noexcept { return k_; }
+    std::size_t choice_count() const noexcept { return k_; }  ///< k
 
+    /// For all of a rank's tokens together while training, else for each by itself.
     template <class Real>
     void choose(matrix_view<const Real> logits, const route_context& where,
                 basic_routing<Real>& decided) const {

@@ -19,8 +19,9 @@ namespace locmoe::inline v0 {
 /// The expert of each vocabulary id, fixed for good.
 class fixed_choice : public weighting {
   public:
-    static constexpr choice_input input = choice_input::logits;
+    static constexpr choice_input input = choice_input::logits;  ///< only their number is read
 
+    /// Expert of id v: `expert_of_id[v]`. `choose` checks what it meets.
     explicit fixed_choice(std::vector<expert_id> expert_of_id)
         : expert_of_id_(std::move(expert_of_id)) {}
 
@@ -45,8 +46,10 @@ class fixed_choice : public weighting {
         return fixed_choice(std::move(expert_of_id));
     }
 
-    std::size_t choice_count() const noexcept { return 1; }
+    std::size_t choice_count() const noexcept { return 1; }  ///< one expert a token
 
+    /// Throws argument_error where `place.where.token_ids` has no id of the vocabulary for the
+    /// token, or its expert is none of the n.
     template <class Real>
     void choose(std::span<const Real> logits, const token_place<Real>& place,
                 std::span<expert_id> chosen) const {
@@ -79,6 +82,7 @@ class fixed_choice : public weighting {
 template <class Gate>
 class stable_moe_router : public scored_router<Gate, sigmoid_score, fixed_choice> {
   public:
+    /// `distilled` is what the first stage came to.
     stable_moe_router(Gate gate, fixed_choice distilled)
         : scored_router<Gate, sigmoid_score, fixed_choice>(std::move(gate), std::move(distilled),
                                                            {.auxiliary = {.alpha = 0}}) {}

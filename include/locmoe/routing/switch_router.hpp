@@ -8,10 +8,11 @@
 
 namespace locmoe::inline v0 {
 
+/// The parts that may differ.
 struct switch_options {
-    dense_gate_options gate = {};
-    auxiliary_options auxiliary = {};
-    jitter_options jitter = {};
+    dense_gate_options gate = {};      ///< no ReLU by default
+    auxiliary_options auxiliary = {};  ///< alpha = 0.01 by default
+    jitter_options jitter = {};        ///< noise on the tokens; none by default
 };
 
 /// The router of Switch Transformers (Fedus et al. 2021, eq. 1 to 6): a dense gate over tokens with

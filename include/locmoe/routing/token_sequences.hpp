@@ -38,9 +38,12 @@ class token_sequences {
         return token_sequences(std::move(of));
     }
 
-    std::size_t token_count() const noexcept { return of_.size(); }
+    std::size_t token_count() const noexcept { return of_.size(); }  ///< T
+    /// S, one more than the highest id.
     std::size_t sequence_count() const noexcept { return lengths_.size(); }
+    /// 0 to S - 1; not checked.
     std::size_t sequence_of(std::size_t token) const { return of_[token]; }
+    /// In tokens; 0 where an id was left out.
     std::size_t length_of(std::size_t sequence) const { return lengths_[sequence]; }
 
   private:

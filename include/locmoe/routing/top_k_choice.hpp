@@ -18,12 +18,14 @@ namespace locmoe::inline v0 {
 /// logit, so that these are the k best scores too, told apart even where the scores underflow.
 class top_k_choice : public weighting {
   public:
-    static constexpr choice_input input = choice_input::logits;
+    static constexpr choice_input input = choice_input::logits;  ///< told apart best
 
+    /// The router checks that k is 1 to n.
     explicit top_k_choice(std::size_t k, weighting weights = {}) : weighting(weights), k_(k) {}
 
-    std::size_t choice_count() const noexcept { return k_; }
+    std::size_t choice_count() const noexcept { return k_; }  ///< k
 
+    /// Writes the k experts, the largest logit first.
     template <class Real>
     void choose(std::span<const Real> logits, const token_place<Real>&,
                 std::span<expert_id> chosen) const {

@@ -9,10 +9,11 @@
 
 namespace locmoe::inline v0 {
 
+/// How many experts a token gets, and what weight they have.
 struct top_k_options {
-    std::size_t k = 2;
-    weighting weights = {.renormalise = true};
-    own_loss_options losses = {};
+    std::size_t k = 2;                          ///< experts a token, 1 to n
+    weighting weights = {.renormalise = true};  ///< scores over their sum by default
+    own_loss_options losses = {};               ///< the auxiliary loss alone by default
 };
 
 /// Softmax over all experts, the k likeliest, any gate (Shazeer et al. 2017, eq. 3 to 5, without

@@ -9,10 +9,11 @@
 
 namespace locmoe::inline v0 {
 
+/// How many experts a token gets, and what weight they have.
 struct x_moe_options {
-    std::size_t k = 1;
-    weighting weights = {};
-    own_loss_options losses = {};
+    std::size_t k = 1;             ///< experts a token, 1 to n
+    weighting weights = {};        ///< the scores themselves by default
+    own_loss_options losses = {};  ///< the auxiliary loss alone by default
 };
 
 /// The router of X-MoE (Chi et al. 2022, arXiv 2204.09179, section 3): cosines in r dimensions over
