@@ -1,6 +1,8 @@
 #include "locmoe/routing/scored_router.hpp"
 
 #include <cmath>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "locmoe/exec/thread_team.hpp"
@@ -53,6 +55,15 @@ struct token_after_token : weighting {
         decided.chosen.clear();
         for (std::size_t t = 0; t < table.rows; ++t)
             decided.chosen.push_back(expert_id(t % table.cols));
+    }
+};
+
+// Depends on topology and placement, and must not be shown any that do not fit together.
+struct placed_choice : weighting {
+    last_expert at(const route_context& where) const {
+        if (where.placement.rank_count() != where.nodes.rank_count())
+            throw std::logic_error("the choice came before the check");
+        return {};
     }
 };
 
@@ -195,6 +206,29 @@ TEST_CASE("a router refuses gradients and routings of another shape") {
     bad.chosen[3] = 4;
     CHECK_THROWS_WITH(backward(bad, 2),
                       "locmoe: backward: expert of token 1 on rank 1: expected 0 to 3, got 4");
+}
+
+TEST_CASE("a router refuses a placement that does not fit the topology before its parts see it") {
+    const scored_router<gate, softmax_score, placed_choice> router(gate(4), {});
+    const topology nodes = topology::single_node(2);
+    const expert_placement placed = expert_placement::blocked(4, 4);
+    const route_context where{.rank = 1, .nodes = nodes, .placement = placed};
+    const auto z = numbers(3 * 4, 5), c = numbers(3, 6);
+    const auto refusal = [](const char* function) {
+        return std::string("locmoe: ") + function +
+               ": placement on rank 1: expected 2 ranks (the topology's), got 4";
+    };
+    basic_routing<double> decided;
+    CHECK_THROWS_WITH(router.route_into(as_matrix(z, 4), where, decided), refusal("route"));
+    CHECK_THROWS_WITH(router.choose_into(as_matrix(z, 4), where, decided), refusal("route"));
+
+    const expert_placement fitting = expert_placement::blocked(4, 2);
+    router.route_into(as_matrix(z, 4), {.rank = 1, .nodes = nodes, .placement = fitting}, decided);
+    doubles grad(12);
+    const std::vector<std::int64_t> load{0, 0, 0, 3};
+    CHECK_THROWS_WITH(router.backward(as_matrix(z, 4), decided, load, where,
+                                      {{c.data(), 3, 1}, 1, as_matrix(grad, 4), {}}),
+                      refusal("backward"));
 }
 
 TEST_CASE("a batch in blocks is routed as it is at once, to the bit") {

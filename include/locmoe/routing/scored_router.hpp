@@ -146,10 +146,10 @@ class scored_router {
     void choose_into(const Tensor& tokens, const route_context& where,
                      basic_routing<real>& decided, Threads& threads = detail::caller_alone) const {
         const auto view = view_of(tokens);
+        begin(view, where, decided);
         const auto& gate = part_at(gate_, where);
         const auto& rule = part_at(choice_, where);
         if constexpr (in_blocks<decltype(gate), decltype(rule), decltype(view)>) {
-            begin(view, where, decided);
             const std::size_t n = expert_count();
             route_blocks(gate, rule, view, where, decided, threads,
                          [&](std::size_t, std::size_t rows) {
@@ -183,6 +183,7 @@ class scored_router {
                   const router_gradients<real>& gradients) const {
         const auto view = view_of(tokens);
         const std::size_t n = expert_count(), k = decided.choice_count;
+        detail::check_context("backward", n, where);
         check_tokens(view, where);
         if constexpr (requires { gate_.check_gradient(gradients.gate, where.rank); })
             gate_.check_gradient(gradients.gate, where.rank);
