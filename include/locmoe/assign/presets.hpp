@@ -28,6 +28,7 @@ struct preset {
     bias_update bias = {};                       ///< where a bias balances the experts
 };
 
+/// Each is named after the codebase whose conventions it has.
 namespace presets {
 
 /// Softmax, then the choice, renormalised for k > 1; the loss counts first choices, 1 at balance;
