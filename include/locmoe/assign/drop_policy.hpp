@@ -143,6 +143,7 @@ struct batch_priority {
     struct rank_of_pair {
         std::size_t slot;  ///< the lower one first
         double score;      ///< of equal slots the greater first: the token's best
+        /// Whether `a` gets its slot after `b`.
         friend bool operator<(const rank_of_pair& a, const rank_of_pair& b) {
             return a.slot != b.slot ? a.slot > b.slot : a.score < b.score;
         }

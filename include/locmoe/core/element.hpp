@@ -24,6 +24,7 @@ struct bf16 {
     constexpr explicit operator float() const {
         return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
     }
+    /// As floats are: a NaN equals nothing, and 0 equals -0.
     friend constexpr bool operator==(bf16 a, bf16 b) { return float(a) == float(b); }
 
   private:
@@ -42,6 +43,7 @@ struct fp16 {
     /// Rounds to nearest even, from 65,520 on to infinity.
     constexpr explicit fp16(float value) : bits(narrow(value)) {}
     constexpr explicit operator float() const { return widen(bits); }  ///< exact
+    /// As floats are: a NaN equals nothing, and 0 equals -0.
     friend constexpr bool operator==(fp16 a, fp16 b) { return float(a) == float(b); }
 
   private:
