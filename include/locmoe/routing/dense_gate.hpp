@@ -13,7 +13,7 @@
 
 namespace locmoe::inline v0 {
 
-/// What is done to w_i . x.
+/// Whether logits pass a ReLU.
 struct dense_gate_options {
     bool relu = false;  ///< logits below 0 become 0, as in LocMoE; most of its peers leave it out
 };

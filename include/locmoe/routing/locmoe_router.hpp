@@ -10,7 +10,7 @@
 
 namespace locmoe::inline v0 {
 
-/// The two losses.
+/// How strong the two losses are.
 struct locmoe_options {
     auxiliary_options auxiliary = {};  ///< balances the experts
     locality_options locality = {};    ///< draws tokens to their own node

@@ -37,7 +37,7 @@ class resonance_choice : public weighting {
                      std::optional<std::size_t> expert_capacity)
         : threshold_(threshold), max_choices_(max_choices), expert_capacity_(expert_capacity) {}
 
-    /// The most that a token has.
+    /// The most experts that a token has.
     std::size_t choice_count() const noexcept { return max_choices_; }
 
     /// From the next batch on; none: token choice alone.

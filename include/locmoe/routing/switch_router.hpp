@@ -8,7 +8,7 @@
 
 namespace locmoe::inline v0 {
 
-/// The parts that may differ.
+/// What may differ from the paper: its own values are the defaults, but for the jitter.
 struct switch_options {
     dense_gate_options gate = {};      ///< no ReLU by default
     auxiliary_options auxiliary = {};  ///< alpha = 0.01 by default
