@@ -122,14 +122,7 @@ class executor {
     /// Throws unless the plans of all ranks fit together, before any tensor is there: one strategy,
     /// `validate` for each plan by itself, and what every exchange checks, for all four flows.
     void verify_agreement(const exchange_plan& plan) {
-        locmoe::verify_agreement(*backend_, "verify_agreement",
-                                 {{"strategy", fingerprint(plan.strategy).value()}});
-        const flow* const flows[] = {&plan.dispatch, &plan.combine, &plan.pair_dispatch,
-                                     &plan.pair_combine};
-        agree_on("verify_agreement", flows, element_type::f32, sizeof(float), [&] {
-            check_plan("verify_agreement", plan);
-            validate(plan);
-        });
+        agree_on_plan("verify_agreement", plan, [&] { validate(plan); });
     }
 
     /// Token rows to the ranks of their experts: tokens [T, d] -> expert_rows [R, d], overwritten.
@@ -231,13 +224,10 @@ class executor {
     using flight = detail::flight<Backend, Kernels>;
 
     /// Nothing is sent before all ranks have agreed: `check` finds nothing wrong here, all make
-    /// this call with rows of one type and width, and in each flow every message meets its receive.
+    /// this call with the same values, and in each flow every message meets its receive.
     template <class Check>
-    void agree_on(std::string_view function, std::span<const flow* const> flows, element_type type,
-                  std::size_t row_bytes, Check&& check) {
-        const common_value same[] = {{"element type", static_cast<std::uint64_t>(type)},
-                                     {"row width in bytes", row_bytes, true},
-                                     detail::phase_value(flows)};
+    void agree_on(std::string_view function, std::span<const common_value> same,
+                  std::span<const flow* const> flows, Check&& check) {
         detail::attempt tried;
         tried(check);
         const std::uint64_t sum =
@@ -248,6 +238,29 @@ class executor {
         detail::name_disagreement(*backend_, function, same);
         for (const flow* moved : flows) detail::name_mismatch(*backend_, function, *moved);
         throw plan_error(detail::concat("locmoe: ", function, ": the ranks' plans do not fit"));
+    }
+    /// The same for rows of one type and width.
+    template <class Check>
+    void agree_on(std::string_view function, std::span<const flow* const> flows, element_type type,
+                  std::size_t row_bytes, Check&& check) {
+        const common_value same[] = {{"element type", static_cast<std::uint64_t>(type)},
+                                     {"row width in bytes", row_bytes, true},
+                                     detail::phase_value(flows)};
+        agree_on(function, same, flows, check);
+    }
+    /// The same for all flows of a plan, which is to be cut into as many chunks, if into any.
+    template <class Check>
+    void agree_on_plan(std::string_view function, const exchange_plan& plan, Check&& check,
+                       std::uint64_t chunks = 0) {
+        const flow* const flows[] = {&plan.dispatch, &plan.combine, &plan.pair_dispatch,
+                                     &plan.pair_combine};
+        const common_value same[] = {{"number of chunks", chunks, true},
+                                     {"strategy", fingerprint(plan.strategy).value()},
+                                     detail::phase_value(flows)};
+        agree_on(function, same, flows, [&] {
+            check_plan(function, plan);
+            check();
+        });
     }
     template <class Real, class Check>
     void agree_on_pairs(std::string_view function, const flow& moved, Check&& check) {

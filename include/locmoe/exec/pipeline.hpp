@@ -54,31 +54,12 @@ class pipeline {
     /// Cuts `whole` into chunks and has all ranks agree on them; see `executor::pipeline`.
     pipeline(Executor& executor, exchange_plan whole, std::size_t chunks)
         : executor_(&executor), whole_(std::move(whole)) {
-        check_agreement(chunks);
+        executor.agree_on_plan("pipeline", whole_, [&] {
+            detail::check_chunks(chunks);
+            validate(whole_);
+        }, chunks);
         find_legs();
-        std::vector<std::int32_t> rows(static_cast<std::size_t>(whole_.dispatch.staging_rows), 0);
-        std::vector<std::int32_t> pairs(
-            static_cast<std::size_t>(whole_.pair_dispatch.staging_rows), 0);
-        std::vector<std::int32_t> results, pair_results;
-        if (!is_mirrored(whole_)) {
-            results.assign(static_cast<std::size_t>(whole_.combine.staging_rows), 0);
-            pair_results.assign(static_cast<std::size_t>(whole_.pair_combine.staging_rows), 0);
-        }
-        if (chunks > 1) {
-            const auto tokens = chunk_of_tokens(whole_.token_count, chunks);
-            const auto own_pairs = chunk_of_pairs(whole_, chunks);
-            carry(whole_.dispatch, tokens, rows);
-            carry(whole_.pair_dispatch, own_pairs, pairs);
-            if (!is_mirrored(whole_)) {
-                carry_back(whole_.combine, at_expert(whole_.dispatch, tokens, rows), results);
-                carry_back(whole_.pair_combine, at_expert(whole_.pair_dispatch, own_pairs, pairs),
-                           pair_results);
-            }
-        }
-        detail::agreed(executor.backend(), "pipeline", [&] {
-            chunks_ = split(whole_, chunks, rows, pairs, results, pair_results);
-        });
-        check_chunks();
+        cut(chunks);
         first_row_.assign(1, 0);
         for (const plan_chunk& c : chunks_)
             first_row_.push_back(first_row_.back() + c.expert_rows.size());
@@ -223,31 +204,44 @@ class pipeline {
                                                  .value()};
     }
 
-    /// All ranks must cut into the same number of chunks, and their plans fit together.
-    void check_agreement(std::size_t chunks) {
-        const common_value same[] = {{"number of chunks", chunks, true}};
-        detail::agreed(executor_->backend(), "pipeline", same, [&] {
-            executor_->check_plan("pipeline", whole_);
-            detail::check_chunks(chunks);
-        });
-        executor_->verify_agreement(whole_);
-    }
-
-    /// What every exchange of the executor checks, for the chunks once and for all.
-    void check_chunks() {
-        std::vector<const flow*> flows;
-        for (const plan_chunk& c : chunks_) {
-            flows.push_back(&c.plan.dispatch);
-            flows.push_back(&c.plan.combine);
+    /// Each rank tells the ranks it sends to which chunk a row is of, as all of them will in chunks;
+    /// then the chunks are checked, once and for all, as the executor checks every exchange.
+    void cut(std::size_t chunks) {
+        const auto tokens = as_numbers(chunk_of_tokens(whole_.token_count, chunks));
+        const auto pairs = as_numbers(chunk_of_pairs(whole_, chunks));
+        auto staged_rows = unknown(whole_.dispatch), staged_pairs = unknown(whole_.pair_dispatch);
+        std::vector<chunk_sum> staged_results, staged_pair_results;
+        if (!is_mirrored(whole_)) {
+            staged_results = unknown(whole_.combine);
+            staged_pair_results = unknown(whole_.pair_combine);
         }
-        executor_->agree_on("pipeline", flows, element_type::i32, 4, [&] {
+        if (chunks > 1) {
+            carry(whole_.dispatch, tokens, staged_rows);
+            carry(whole_.pair_dispatch, pairs, staged_pairs);
+            if (!is_mirrored(whole_)) {
+                carry(whole_.combine, at_expert(whole_.dispatch, tokens, staged_rows),
+                      staged_results);
+                carry(whole_.pair_combine, at_expert(whole_.pair_dispatch, pairs, staged_pairs),
+                      staged_pair_results);
+            }
+        }
+        detail::attempt tried;
+        std::vector<const flow*> flows;
+        tried([&] {
+            chunks_ = split(whole_, chunks, as_chunks(staged_rows), as_chunks(staged_pairs),
+                            as_chunks(staged_results), as_chunks(staged_pair_results));
             for (const plan_chunk& c : chunks_) {
                 const std::size_t rows = c.plan.expert_row_count();
                 detail::check_flow(c.plan, "dispatch", c.plan.dispatch, c.plan.token_count, rows,
                                    true);
                 detail::check_flow(c.plan, "combine", c.plan.combine, rows, c.plan.token_count,
                                    false);
+                flows.push_back(&c.plan.dispatch);
+                flows.push_back(&c.plan.combine);
             }
+        });
+        executor_->agree_on("pipeline", flows, element_type::i64, sizeof(chunk_sum), [&] {
+            if (tried.failed()) tried.rethrow();
         });
     }
 
@@ -276,9 +270,32 @@ class pipeline {
         combine_legs_ = legs(whole_.combine);
     }
 
+    /// The chunk of a row, and 2^32 for the row itself: where m rows of a chunk are added up, m times
+    /// both.
+    using chunk_sum = std::int64_t;
+    static constexpr chunk_sum one_row = chunk_sum{1} << 32;
+
+    static std::vector<chunk_sum> as_numbers(const std::vector<std::int32_t>& chunks) {
+        std::vector<chunk_sum> numbers;
+        numbers.reserve(chunks.size());
+        for (const std::int32_t c : chunks) numbers.push_back(one_row + c);
+        return numbers;
+    }
+    static std::vector<std::int32_t> as_chunks(const std::vector<chunk_sum>& numbers) {
+        std::vector<std::int32_t> chunks;
+        chunks.reserve(numbers.size());
+        for (const chunk_sum n : numbers)
+            chunks.push_back(static_cast<std::int32_t>(n < one_row ? 0 : n % one_row / (n / one_row)));
+        return chunks;
+    }
+
+    static std::vector<chunk_sum> unknown(const flow& moved) {
+        return std::vector<chunk_sum>(static_cast<std::size_t>(moved.staging_rows), 0);
+    }
+
     /// What lies in this rank's staging where all ranks send `numbers` through the flow.
-    void carry(const flow& moved, const std::vector<std::int32_t>& numbers,
-               std::vector<std::int32_t>& staged) {
+    void carry(const flow& moved, const std::vector<chunk_sum>& numbers,
+               std::vector<chunk_sum>& staged) {
         executor_->exchange([&] {
             const auto flights = executor_->use_flights(1);
             flights[0].begin(executor_->backend(), executor_->kernels_, moved,
@@ -287,34 +304,23 @@ class pipeline {
             flights[0].arrive(moved.phases.size());
             const const_token_rows rows = flights[0].staging();
             for (std::size_t i = 0; i < staged.size(); ++i)
-                std::memcpy(&staged[i], rows.row(i), sizeof(std::int32_t));
+                std::memcpy(&staged[i], rows.row(i), sizeof(chunk_sum));
         });
     }
 
     /// The number that each expert row has after `carry`.
-    static std::vector<std::int32_t> at_expert(const flow& moved,
-                                               const std::vector<std::int32_t>& sources,
-                                               const std::vector<std::int32_t>& staged) {
-        std::vector<std::int32_t> numbers;
+    static std::vector<chunk_sum> at_expert(const flow& moved, const std::vector<chunk_sum>& sources,
+                                         const std::vector<chunk_sum>& staged) {
+        std::vector<chunk_sum> numbers;
+        numbers.reserve(moved.deliver.from.size());
         for (const row_index r : moved.deliver.from) {
-            if (r < 0) {  // an empty row of a padded plan, which `split` refuses
-                numbers.push_back(0);
-                continue;
-            }
             const auto i = static_cast<std::size_t>(r);
-            numbers.push_back(i < sources.size() ? sources[i] : staged[i - sources.size()]);
+            if (r < 0)  // an empty row of a padded plan, which `split` refuses
+                numbers.push_back(0);
+            else
+                numbers.push_back(i < sources.size() ? sources[i] : staged[i - sources.size()]);
         }
         return numbers;
-    }
-
-    /// The same for a flow that adds rows up, all of one number: m of them come as m times that.
-    void carry_back(const flow& moved, const std::vector<std::int32_t>& numbers,
-                    std::vector<std::int32_t>& staged) {
-        std::vector<std::int32_t> count(staged.size());
-        carry(moved, numbers, staged);
-        carry(moved, std::vector<std::int32_t>(numbers.size(), 1), count);
-        for (std::size_t i = 0; i < staged.size(); ++i)
-            if (count[i] > 0) staged[i] /= count[i];
     }
 
     /// The schedule. `leaving` is written by `compute(c)` out of what has come to `arriving`.
