@@ -269,3 +269,25 @@ TEST_CASE("a plan is not cut by numbers that do not fit", "[plan]") {
     adding.dispatch.deliver = {{}, {0}};
     CHECK_THROWS_WITH(split(adding, 1, rows, rows), Catch::Contains("adds up rows"));
 }
+
+TEST_CASE("a plan whose pairs take more phases than its rows is cut into chunks like it", "[plan]") {
+    routing decided;
+    decided.token_count = 6;
+    decided.choice_count = decided.expert_count = 2;
+    decided.chosen = {0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0};
+    decided.weights.assign(12, 0.5f);
+    std::vector<exchange_plan> plans =
+        plan_all(direct{}, topology::uniform(1, 1), expert_placement::blocked(2, 1),
+                 std::vector<assignment>{assign(decided)});
+    for (const bool exact : {false, true}) {
+        plans[0].exact_combine = exact;
+        plans[0].pair_dispatch.phases.resize(4);  // in which a single rank sends nothing
+        REQUIRE_NOTHROW(validate(plans));
+        for (const auto& chunk : split_all(plans, 2)) {
+            CHECK_NOTHROW(validate(chunk));
+            for (const auto which : {&exchange_plan::dispatch, &exchange_plan::combine,
+                                     &exchange_plan::pair_dispatch, &exchange_plan::pair_combine})
+                CHECK((chunk[0].*which).phases.size() == (plans[0].*which).phases.size());
+        }
+    }
+}

@@ -54,7 +54,9 @@ inline std::vector<std::int32_t> chunk_of_pairs(const exchange_plan& plan, std::
 /// Whether combine goes the way of dispatch back, phase by phase: not so in `group_wise`, where one
 /// more gives the results to the whole group.
 inline bool is_mirrored(const exchange_plan& plan) {
-    return plan.combine.phases.size() == plan.dispatch.phases.size();
+    const std::size_t phases = plan.dispatch.phases.size();
+    return plan.combine.phases.size() == phases && plan.pair_dispatch.phases.size() == phases &&
+           plan.pair_combine.phases.size() == phases;
 }
 
 namespace detail {
