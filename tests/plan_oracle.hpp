@@ -34,7 +34,9 @@ struct broken {
     std::string why;
 };
 
-inline rows add_up(const rows& space, std::size_t arrived, const locmoe::row_sums& made) {
+/// `in_order`: what was added up is listed in its order, and sums are left to the end.
+inline rows add_up(const rows& space, std::size_t arrived, const locmoe::row_sums& made,
+                   bool in_order) {
     rows out(made.rows());
     for (std::size_t i = 0; i < out.size(); ++i) {
         const std::size_t begin = made.first.empty() ? i : at(made.first.at(i));
@@ -46,15 +48,16 @@ inline rows add_up(const rows& space, std::size_t arrived, const locmoe::row_sum
             out[i].insert(out[i].end(), more.begin(), more.end());
             if (out[i].size() > 100'000) throw broken{"a sum without end"};
         }
-        std::sort(out[i].begin(), out[i].end());
+        if (!in_order) std::sort(out[i].begin(), out[i].end());
     }
     return out;
 }
 
-/// Runs one flow of all plans, every row from `inputs[rank]` on, message by message.
+/// Runs one flow of all plans, every row from `inputs[rank]` on, message by message. `in_order`: as
+/// in add_up, and no row is a sum before it is delivered.
 inline std::vector<rows> follow(std::span<const exchange_plan> plans,
                                 locmoe::flow exchange_plan::* which,
-                                const std::vector<rows>& inputs) {
+                                const std::vector<rows>& inputs, bool in_order = false) {
     const auto flow_of = [&](std::size_t rank) -> const locmoe::flow& {
         return plans[rank].*which;
     };
@@ -81,7 +84,9 @@ inline std::vector<rows> follow(std::span<const exchange_plan> plans,
                      std::set<std::size_t>(order.begin(), order.end()).size() != count ||
                      *std::max_element(order.begin(), order.end()) >= count))
                     throw broken{"an order that is none"};
-            const rows packed = add_up(space[r], arrived[r].at(step.needs), step.pack);
+            const rows packed = add_up(space[r], arrived[r].at(step.needs), step.pack, in_order);
+            for (const sum& s : packed)
+                if (in_order && s.size() > 1) throw broken{"a sum on the way"};
             std::vector<int> taken(packed.size(), 0);
             for (const locmoe::segment& s : step.sends) {
                 if (at(s.peer) == r || s.tier == locmoe::link_tier::self)
@@ -122,7 +127,7 @@ inline std::vector<rows> follow(std::span<const exchange_plan> plans,
     std::vector<rows> out;
     for (std::size_t r = 0; r < plans.size(); ++r) {
         if (arrived[r].back() != space[r].size()) throw broken{"staging that nothing fills"};
-        out.push_back(add_up(space[r], space[r].size(), flow_of(r).deliver));
+        out.push_back(add_up(space[r], space[r].size(), flow_of(r).deliver, in_order));
     }
     return out;
 }
@@ -222,6 +227,15 @@ inline std::string broken_law(std::span<const exchange_plan> plans) {
         for (auto* all : {&token_sums, &pair_sums})
             for (rows& of_rank : *all)
                 for (sum& s : of_rank) std::sort(s.begin(), s.end());
+        std::vector<rows> sums_in_order;  // of each pair by itself
+        bool each_by_itself = false;
+        for (const exchange_plan& plan : plans) {
+            each_by_itself = each_by_itself || plan.exact_combine;
+            auto& own = sums_in_order.emplace_back(plan.token_count);
+            for (std::size_t i = 0; i < plan.pair_slots.size(); ++i)
+                for (const origin& made : pair_sums[at(plan.rank)][i])
+                    own[at(plan.pair_slots[i]) / plan.choice_count].push_back(made);
+        }
         const auto check = [&](locmoe::flow exchange_plan::* which, bool of_groups,
                                const std::vector<rows>& expected, const char* name) {
             if (follow(plans, which, sources(plans, which, of_groups)) != expected)
@@ -231,6 +245,10 @@ inline std::string broken_law(std::span<const exchange_plan> plans) {
         check(&exchange_plan::pair_dispatch, true, pairs_at, "pair_dispatch");
         check(&exchange_plan::combine, false, token_sums, "combine");
         check(&exchange_plan::pair_combine, false, pair_sums, "pair_combine");
+        const auto combine = &exchange_plan::combine;
+        if (each_by_itself &&
+            follow(plans, combine, sources(plans, combine, false), true) != sums_in_order)
+            throw broken{"combine does not bring each pair home by itself"};
     } catch (const broken& b) {
         return b.why;
     } catch (const std::out_of_range&) {

@@ -111,12 +111,19 @@ void change(std::vector<Item>& list, bytes& from) {
     }
 }
 
-/// One small change somewhere in one of the plans.
-inline void change_somewhere(std::vector<locmoe::exchange_plan>& plans, bytes& from) {
-    locmoe::exchange_plan& plan = plans[from.below(plans.size())];
+/// One small change somewhere in one of the plans. `touched` gets the ranks whose plans it changes.
+inline void change_somewhere(std::vector<locmoe::exchange_plan>& plans, bytes& from,
+                             std::vector<std::size_t>& touched) {
+    touched.push_back(from.below(plans.size()));
+    locmoe::exchange_plan& plan = plans[touched.back()];
     const std::size_t kind = from.below(16);
     if (kind == 0) {
-        std::swap(plan, plans[from.below(plans.size())]);
+        touched.push_back(from.below(plans.size()));
+        std::swap(plan, plans[touched.back()]);
+        return;
+    }
+    if (kind == 2) {
+        plan.exact_combine = !plan.exact_combine;
         return;
     }
     if (kind == 1) {

@@ -19,7 +19,7 @@ using namespace locmoe;
 namespace {
 
 /// 2 nodes of 2 ranks, every rank with tokens for every other.
-std::vector<exchange_plan> busy_plans() {
+std::vector<exchange_plan> busy_plans(node_aggregated strategy = {}) {
     const auto nodes = topology::uniform(2, 2);
     const auto placement = expert_placement::blocked(8, 4);
     random_cases::generator g(3);
@@ -30,7 +30,7 @@ std::vector<exchange_plan> busy_plans() {
             decided.chosen[i] = static_cast<expert_id>((i * 5 + i / 8) % 8);
         assigned.push_back(assign(decided));
     }
-    auto plans = plan_all(node_aggregated{}, nodes, placement, assigned);
+    auto plans = plan_all(strategy, nodes, placement, assigned);
     for (exchange_plan& p : plans)
         p = ordered(p, nodes, rotated_order(nodes, nodes.node_of(p.rank), 1));
     return plans;
@@ -157,6 +157,11 @@ TEST_CASE("validate accepts sound plans and refuses each broken one", "[plan]") 
         {"a negative expert", [](auto& p) { p[0].experts[0] = -2; }},
         {"fewer than no pairs dropped", [](auto& p) { p[0].dropped_pairs = -1; }},
         {"more pairs dropped than were chosen", [](auto& p) { p[0].dropped_pairs = 1; }},
+        {"a claim of exactness on one rank alone",
+         [](auto& p) {
+             for (auto& q : p) q.combine = detail::exact_combine(q);
+             for (auto& q : p) q.exact_combine = q.rank != 2;
+         }},
         {"an expert on two ranks", [](auto& p) { p[2].experts[0] = p[1].experts[0]; }},
     };
     for (const auto& [what, do_break] : breakers) {
@@ -231,4 +236,45 @@ TEST_CASE("an order that lists a message twice is refused", "[plan]") {
     CHECK_THROWS_WITH(validate(plan), Catch::Contains("combine: message 1 of 2 twice"));
     plan.combine.phases[0].receive_order = {0, 2};
     CHECK_THROWS_WITH(validate(plan), Catch::Contains("message 2 of 2"));
+}
+
+TEST_CASE("a plan that wrongly claims that each pair comes home by itself is refused", "[plan]") {
+    using breaker = std::pair<const char*, std::function<void(exchange_plan&)>>;
+    const breaker breakers[] = {
+        {"partial sums", [](auto& p) { p.combine = transpose(p.dispatch); }},
+        {"pairs in another order",
+         [](auto& p) { std::swap(p.combine.deliver.from[0], p.combine.deliver.from[1]); }},
+        {"a phase that waits longer", [](auto& p) { ++p.combine.phases[1].needs; }},
+        {"pairs that are added up on their way",
+         [](auto& p) {
+             for (flow* moved : {&p.combine, &p.pair_combine}) {
+                 row_sums& made = moved->phases[0].pack;
+                 for (row_index i = 0; i <= static_cast<row_index>(made.from.size()); ++i)
+                     made.first.push_back(i);
+             }
+         }},
+        {"results of pairs that are sums",
+         [](auto& p) {
+             row_sums& made = p.pair_combine.deliver;
+             for (row_index i = 0; i <= static_cast<row_index>(made.from.size()); ++i)
+                 made.first.push_back(i);
+         }},
+    };
+    const exchange_plan sound = busy_plans(node_aggregated{.exact_combine = true})[1];
+    REQUIRE_NOTHROW(validate(sound));
+    for (const auto& [what, do_break] : breakers) {
+        exchange_plan broken = sound;
+        do_break(broken);
+        INFO(what);
+        CHECK_THROWS_WITH(validate(broken),
+                          Catch::Contains("plan of rank 1, combine: does not bring each pair home "
+                                          "by itself, as the plan says"));
+    }
+    exchange_plan posted_otherwise = sound;
+    for (phase& p : posted_otherwise.combine.phases) {
+        p.send_order.clear();
+        p.receive_order.clear();
+        p.window.messages += 1;
+    }
+    CHECK_NOTHROW(validate(posted_otherwise));
 }

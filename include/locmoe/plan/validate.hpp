@@ -11,12 +11,39 @@
 #include "locmoe/core/detail/merge_sort.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/plan/detail/check_flow.hpp"
+#include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/exchange_plan.hpp"
 #include "locmoe/plan/replay.hpp"
 
 namespace locmoe::inline v0 {
 
 namespace detail {
+
+/// A plan that says so brings each pair home by itself: combine goes the way of pair_combine, which
+/// adds up nothing, and makes a token of its pairs in their order. In what order its messages are
+/// posted is free. Holds for plans whose flows have been checked.
+inline void check_exact_combine(const exchange_plan& plan) {
+    if (!plan.exact_combine) return;
+    const flow& one = plan.pair_combine;
+    const flow& all = plan.combine;
+    bool same = one.deliver.is_gather() && one.phases.size() == all.phases.size();
+    for (std::size_t p = 0; same && p < one.phases.size(); ++p)
+        same = one.phases[p].pack.is_gather() && one.phases[p].pack == all.phases[p].pack &&
+               one.phases[p].sends == all.phases[p].sends &&
+               one.phases[p].receives == all.phases[p].receives &&
+               one.phases[p].needs == all.phases[p].needs;
+    if (same) {
+        const row_sums wanted = exact_combine(plan).deliver;
+        for (std::size_t t = 0; same && t < plan.token_count; ++t) {
+            const auto sum = all.deliver.sources(t);
+            const auto pairs = wanted.sources(t);
+            same = sum.size() == pairs.size();
+            for (std::size_t i = 0; same && i < sum.size(); ++i) same = sum[i] == pairs[i];
+        }
+    }
+    if (!same)
+        refuse(plan, "combine", "does not bring each pair home by itself, as the plan says");
+}
 
 /// The two ends of every message name the same link.
 inline void check_tiers(std::span<const exchange_plan> plans, flow exchange_plan::* which) {
@@ -98,8 +125,8 @@ inline std::uint64_t inner_product_of_groups(std::span<const exchange_plan> plan
 /// Throws plan_error unless the plan keeps, by itself, the laws that one rank can check: segments
 /// of a buffer never overlap, leave no gap and stay inside it; an order names each message once; a
 /// phase reads only what has arrived by then; every flow starts and ends with the rows it should;
-/// dispatch copies rows and adds none up. Any numbers may stand in the plan; it takes no more
-/// memory than the plan itself.
+/// dispatch copies rows and adds none up; combine brings each pair home by itself where the plan
+/// says so. Any numbers may stand in the plan; it takes no more memory than the plan itself.
 inline void validate(const exchange_plan& plan) {
     using detail::concat;
     if (plan.rank < 0 || static_cast<std::size_t>(plan.rank) >= plan.rank_count)
@@ -152,6 +179,7 @@ inline void validate(const exchange_plan& plan) {
     detail::check_flow(plan, "combine", plan.combine, rows, plan.token_count, false);
     detail::check_flow(plan, "pair_dispatch", plan.pair_dispatch, pairs, rows, true);
     detail::check_flow(plan, "pair_combine", plan.pair_combine, rows, pairs, false);
+    detail::check_exact_combine(plan);
 }
 
 /// Throws plan_error unless the plans of all ranks together keep every law: each by itself; every
@@ -170,6 +198,8 @@ inline void validate(std::span<const exchange_plan> plans) {
             detail::refuse(plans[r], "head",
                            concat("padded to ", plans[r].rows_per_source, " rows, rank 0 to ",
                                   plans[0].rows_per_source));
+        if (plans[r].exact_combine != plans[0].exact_combine)
+            detail::refuse(plans[r], "head", "exact_combine is not as on rank 0");
     }
     for (const exchange_plan& plan : plans) detail::check_group(plan, plans);
     constexpr flow exchange_plan::* flows[] = {&exchange_plan::dispatch, &exchange_plan::combine,
