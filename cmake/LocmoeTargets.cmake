@@ -37,7 +37,8 @@ endif()
 find_package(MPI QUIET COMPONENTS CXX)
 if(MPI_CXX_FOUND)
   locmoe_component(mpi HEADERS ${adapt}/mpi.hpp ${adapt}/detail/idle_requests.hpp
-    ${adapt}/detail/own_communicator.hpp LINK MPI::MPI_CXX)
+    ${adapt}/detail/check_mpi.hpp ${adapt}/detail/mpi_meetings.hpp ${adapt}/detail/mpi_watch.hpp
+    ${adapt}/detail/mpi_words.hpp ${adapt}/detail/own_communicator.hpp LINK MPI::MPI_CXX)
   target_compile_definitions(locmoe_mpi INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
   if(TARGET Boost::mpi)
     locmoe_component(boost_mpi HEADERS ${adapt}/boost_mpi.hpp LINK locmoe_mpi Boost::mpi)

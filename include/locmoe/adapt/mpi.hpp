@@ -13,12 +13,13 @@
 #include <vector>
 
 #include "locmoe/adapt/detail/idle_requests.hpp"
+#include "locmoe/adapt/detail/mpi_meetings.hpp"
 #include "locmoe/adapt/detail/mpi_watch.hpp"
+#include "locmoe/adapt/detail/mpi_words.hpp"
 #include "locmoe/adapt/detail/own_communicator.hpp"  // with mpi.h
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/exec/backend.hpp"
-#include "locmoe/exec/detail/kept_memory.hpp"
 #include "locmoe/exec/sent_traffic.hpp"
 #include "locmoe/topology/topology.hpp"
 
@@ -34,8 +35,8 @@ struct mpi_options {
     /// 1.03 times the speed on 4 and 8 ranks up to 64 KiB, and 0.6 for 64 bytes between two.
     bool persistent_requests = false;
 
-    /// How long an operation may wait for another rank before it is a backend_error on all ranks,
-    /// within 2 seconds more; empty: forever.
+    /// How long an operation, or the making of the backend, may wait for another rank before it is a
+    /// backend_error on all ranks, within 2 seconds more; empty: forever.
     std::optional<std::chrono::milliseconds> deadline = std::chrono::minutes(10);
 };
 
@@ -108,10 +109,11 @@ class mpi_backend {
     /// Works on a duplicate of `communicator`, which may be freed. Throws argument_error also where
     /// `chunk_bytes` is 0 or beyond INT_MAX.
     explicit mpi_backend(MPI_Comm communicator, mpi_options options = {})
-        : comm_(communicator, "mpi_backend"),
+        : comm_(communicator, "mpi_backend", options.deadline),
           chunk_bytes_(options.chunk_bytes),
           persistent_(options.persistent_requests),
-          watch_(comm_, watch_tag, options.deadline),
+          watch_(comm_.get(), watch_tag, options.deadline),
+          meetings_(comm_, watch_, meeting_tag),
           sent_(static_cast<std::size_t>(comm_.rank_count())) {
         if (chunk_bytes_ == 0)
             detail::throw_argument("mpi_backend", "chunk_bytes", "at least 1", "0");
@@ -232,7 +234,7 @@ class mpi_backend {
         // after it: two tags keep them apart.
         const int tag = message_tags[exchanges_++ % 2];
         std::vector<message> received;
-        std::vector<outgoing> sends;
+        std::vector<detail::outgoing_words> sends;
         sends.reserve(messages.size());
         for (message& m : messages) {
             if (m.peer == rank()) {
@@ -240,7 +242,7 @@ class mpi_backend {
                 continue;
             }
             const int words = detail::mpi_count(m.words.size(), "exchange_messages", "words");
-            outgoing& sent = sends.emplace_back(std::move(m.words));
+            detail::outgoing_words& sent = sends.emplace_back(std::move(m.words));
             detail::check_mpi(MPI_Issend(sent.words.data(), words, MPI_INT64_T, m.peer, tag,
                                          comm_.get(), &sent.request),
                               "MPI_Issend");
@@ -250,7 +252,8 @@ class mpi_backend {
         int all_here = 0;
         watch_.until("exchange_messages", [&] {
             message fresh;
-            while (receive("exchange_messages", MPI_ANY_SOURCE, tag, fresh))
+            while (detail::receive_words(watch_, comm_.get(), "exchange_messages",
+                                         MPI_ANY_SOURCE, tag, fresh))
                 received.push_back(std::move(fresh));
             int done = 1;
             for (; taken < sends.size(); ++taken) {
@@ -270,69 +273,14 @@ class mpi_backend {
 
     /// Ranks meet in pairs, log2 P times, and twice more where P is no power of two.
     count_scan scan_counts(std::span<const std::int64_t> counts) {
-        const std::size_t length = counts.size();
-        count_scan scan{std::vector<std::int64_t>(length, 0), {counts.begin(), counts.end()}};
-        bool equal = true;  // all lengths so far
-        const auto add = [](std::vector<std::int64_t>& to, std::span<const std::int64_t> more) {
-            for (std::size_t i = 0; i < more.size(); ++i) to[i] += more[i];
-        };
-        butterfly(
-            "scan_counts",
-            [&](bool result) {
-                std::vector<std::int64_t> words{equal ? 1 : 0};
-                if (result) {  // for the next rank, whose counts are in the total already
-                    words.insert(words.end(), scan.before.begin(), scan.before.end());
-                    for (std::size_t i = 0; i < length; ++i) words[1 + i] += counts[i];
-                }
-                words.insert(words.end(), scan.total.begin(), scan.total.end());
-                return words;
-            },
-            [&](std::span<const std::int64_t> words, from_whom from) {
-                const bool result = from == from_whom::merged;
-                equal = equal && words[0] != 0 &&
-                        words.size() == 1 + (result ? 2 * length : length);
-                if (!equal) return;
-                words = words.subspan(1);
-                if (result) {
-                    scan.before.assign(words.begin(), words.begin() + std::ptrdiff_t(length));
-                    scan.total.assign(words.begin() + std::ptrdiff_t(length), words.end());
-                    return;
-                }
-                if (from == from_whom::lower) add(scan.before, words);
-                add(scan.total, words);
-            });
-        if (!equal) throw_unequal(length);
-        return scan;
+        if (auto sums = meetings_.scan(counts)) return *std::move(sums);
+        throw_unequal(counts.size());
     }
 
     /// Ranks meet as for `scan_counts`, with two numbers each; words travel only where a rank
     /// fails.
     std::uint64_t agree(std::string_view failure, std::uint64_t number = 0) {
-        std::int64_t lowest = failure.empty() ? comm_.rank_count() : comm_.rank();
-        butterfly(
-            "agree",
-            [&](bool) {
-                return std::vector<std::int64_t>{lowest, static_cast<std::int64_t>(number)};
-            },
-            [&](std::span<const std::int64_t> words, from_whom from) {
-                if (words[0] < lowest) lowest = words[0];
-                number = static_cast<std::uint64_t>(words[1]) +
-                         (from == from_whom::merged ? 0 : number);
-            });
-        if (lowest == comm_.rank_count()) return number;
-        const auto culprit = static_cast<rank_id>(lowest);
-        message words{culprit, {failure.begin(), failure.end()}};
-        if (culprit == rank()) {
-            std::vector<outgoing> sends;
-            for (int r = 0; r < comm_.rank_count(); ++r)
-                if (r != rank()) send(r, sends.emplace_back(words.words));
-            for (outgoing& s : sends) watch_.wait("agree", s.request, MPI_STATUS_IGNORE);
-        } else {
-            watch_.until("agree", [&] { return receive("agree", culprit, meeting_tag, words); });
-        }
-        throw backend_error("agree", 0,
-                            detail::concat("rank ", lowest, ": ",
-                                           std::string(words.words.begin(), words.words.end())));
+        return meetings_.agree(failure, number);
     }
 
     /// Tells each other rank, and waits for none: they find the words as soon as they have to wait.
@@ -347,84 +295,6 @@ class mpi_backend {
     static constexpr int watch_tag = 4;
     static constexpr int first_paced_tag = 5;
     static constexpr unsigned paced_tags = 32'000;  // MPI has tags up to 32,767 at least
-
-    /// Words on their way. Where their end is not waited for, they stay in memory.
-    struct outgoing {
-        std::vector<std::int64_t> words;
-        MPI_Request request = MPI_REQUEST_NULL;
-
-        explicit outgoing(std::vector<std::int64_t> w) : words(std::move(w)) {}
-        outgoing(outgoing&& other) noexcept
-            : words(std::move(other.words)),
-              request(std::exchange(other.request, MPI_REQUEST_NULL)) {}
-        outgoing& operator=(outgoing&&) = delete;
-        ~outgoing() {
-            if (request == MPI_REQUEST_NULL) return;
-            MPI_Request_free(&request);
-            detail::keep_memory(std::move(words));
-        }
-    };
-
-    void send(int to, outgoing& what) {
-        const int words = detail::mpi_count(what.words.size(), "mpi_backend", "words");
-        detail::check_mpi(MPI_Isend(what.words.data(), words, MPI_INT64_T, to, meeting_tag,
-                                    comm_.get(), &what.request),
-                          "MPI_Isend");
-    }
-
-    enum class from_whom { lower, higher, merged };
-
-    /// Ranks meet in pairs, log2 P times, and tell each other what they know by then: each ends
-    /// with what all of them said. Where P is no power of two, some ranks first tell all to the one
-    /// below, and hear the result from it. Messages have the length that their sender gave them, so
-    /// ranks that do not agree on it find out. `tell(result)` makes the words, `hear(words,
-    /// from_whom)` takes them.
-    template <class Tell, class Hear>
-    void butterfly(const char* operation, Tell&& tell, Hear&& hear) {
-        watch_.enter(operation);
-        const int own = comm_.rank();
-        int meeting = 1;  // ranks that meet: a power of two
-        while (meeting * 2 <= comm_.rank_count()) meeting *= 2;
-        const int merged = comm_.rank_count() - meeting;  // pairs of which one does so for both
-        const auto tell_to = [&](int rank, bool result) {
-            outgoing said(tell(result));
-            said.words.insert(said.words.begin(), operation[0]);
-            send(rank, said);
-            return said;
-        };
-        message heard;
-        const auto hear_from = [&](int rank, from_whom as) {
-            watch_.until(operation,
-                         [&] { return receive(operation, rank, meeting_tag, heard); });
-            if (heard.words.empty() || heard.words[0] != operation[0]) {
-                watch_.give_up(detail::concat("rank ", own, " entered ", operation,
-                                              " where rank ", rank, " entered something else"));
-                watch_.enter(operation);
-            }
-            hear(std::span<const std::int64_t>(heard.words).subspan(1), as);
-        };
-        const auto end = [&](outgoing& said) {
-            watch_.wait(operation, said.request, MPI_STATUS_IGNORE);
-        };
-        if (own < 2 * merged && own % 2 == 1) {
-            outgoing said = tell_to(own - 1, false);
-            hear_from(own - 1, from_whom::merged);
-            return end(said);
-        }
-        if (own < 2 * merged) hear_from(own + 1, from_whom::higher);
-        const int place = own < 2 * merged ? own / 2 : own - merged;
-        for (int apart = 1; apart < meeting; apart *= 2) {
-            const int other = place ^ apart;
-            const int rank = other < merged ? 2 * other : other + merged;
-            outgoing said = tell_to(rank, false);
-            hear_from(rank, rank < own ? from_whom::lower : from_whom::higher);
-            end(said);
-        }
-        if (own < 2 * merged) {
-            outgoing said = tell_to(own + 1, true);
-            end(said);
-        }
-    }
 
     /// All ranks know that their lengths differ; now they hear whose.
     [[noreturn]] void throw_unequal(std::size_t length) {
@@ -516,34 +386,11 @@ class mpi_backend {
                                            " bytes from rank ", from, ", got ", got));
     }
 
-    /// Takes one message where one is there, however long it is.
-    bool receive(const char* operation, int from, int tag, message& received) {
-        int there = 0;
-        MPI_Status status;
-        detail::check_mpi(MPI_Iprobe(from, tag, comm_.get(), &there, &status), "MPI_Iprobe");
-        if (!there) return false;
-        int words = 0;
-        detail::check_mpi(MPI_Get_count(&status, MPI_INT64_T, &words), "MPI_Get_count");
-        received.peer = status.MPI_SOURCE;
-        received.words.resize(static_cast<std::size_t>(words));
-        MPI_Request request = MPI_REQUEST_NULL;
-        detail::check_mpi(MPI_Irecv(received.words.data(), words, MPI_INT64_T, received.peer, tag,
-                                    comm_.get(), &request),
-                          "MPI_Irecv");
-        try {
-            watch_.wait(operation, request, MPI_STATUS_IGNORE);
-        } catch (...) {
-            if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
-            detail::keep_memory(std::move(received.words));
-            throw;
-        }
-        return true;
-    }
-
     detail::own_communicator comm_;
     std::size_t chunk_bytes_;
     bool persistent_;
     detail::mpi_watch watch_;
+    detail::mpi_meetings meetings_;
     int exceptions_ = std::uncaught_exceptions();
     detail::idle_requests idle_;
     unsigned exchanges_ = 0;

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "locmoe/adapt/detail/own_communicator.hpp"  // with mpi.h
+#include "locmoe/adapt/detail/check_mpi.hpp"  // with mpi.h
 #include "locmoe/core/error.hpp"
 #include "locmoe/exec/detail/kept_memory.hpp"
 #include "locmoe/exec/verify_agreement.hpp"
@@ -26,13 +26,21 @@ namespace locmoe::inline v0::detail {
 class mpi_watch {
   public:
     /// `tag` is for this alone. `comm` outlives it.
-    mpi_watch(const own_communicator& comm, int tag,
-              std::optional<std::chrono::milliseconds> deadline)
-        : comm_(comm), tag_(tag), deadline_(deadline) {}
+    mpi_watch(MPI_Comm comm, int tag, std::optional<std::chrono::milliseconds> deadline)
+        : comm_(comm), tag_(tag), deadline_(deadline) {
+        check_mpi(MPI_Comm_rank(comm, &rank_), "MPI_Comm_rank");
+        check_mpi(MPI_Comm_size(comm, &ranks_), "MPI_Comm_size");
+    }
 
     void enter(const char* operation) const {
         if (!cause_.empty())
             throw backend_error(operation, 0, concat("of no use any more: ", cause_));
+    }
+
+    /// Throws where another rank has given up already.
+    void heed(const char* operation) {
+        while (hear())
+            if (!cause_.empty()) throw backend_error(operation, 0, cause_);
     }
 
     /// Returns once `done()` is true. Throws backend_error on all ranks where that takes too long.
@@ -45,8 +53,7 @@ class mpi_watch {
             if (polls < polls_at_once) continue;
             std::this_thread::yield();  // ranks may outnumber cores
             if (polls % polls_at_once != 0) continue;
-            while (hear())
-                if (!cause_.empty()) throw backend_error(operation, 0, cause_);
+            heed(operation);
             const bool late = deadline_ && clock::now() - since >= *deadline_;
             if (late || !here_.empty()) call_roll(operation);
         }
@@ -85,10 +92,10 @@ class mpi_watch {
         const char* const data = words.data();
         const int length = static_cast<int>(words.size());
         keep_memory(std::move(words));
-        for (int r = 0; r < comm_.rank_count(); ++r) {
-            if (r == comm_.rank()) continue;
+        for (int r = 0; r < ranks_; ++r) {
+            if (r == rank_) continue;
             MPI_Request request = MPI_REQUEST_NULL;
-            if (MPI_Isend(data, length, MPI_CHAR, r, tag_, comm_.get(), &request) == MPI_SUCCESS)
+            if (MPI_Isend(data, length, MPI_CHAR, r, tag_, comm_, &request) == MPI_SUCCESS)
                 MPI_Request_free(&request);
         }
     }
@@ -97,25 +104,25 @@ class mpi_watch {
     bool hear() {
         int there = 0;
         MPI_Status status;
-        check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, tag_, comm_.get(), &there, &status), "MPI_Iprobe");
+        check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, tag_, comm_, &there, &status), "MPI_Iprobe");
         if (!there) return false;
         int length = 0;
         check_mpi(MPI_Get_count(&status, MPI_CHAR, &length), "MPI_Get_count");
         std::string text(static_cast<std::size_t>(length), ' ');
-        check_mpi(MPI_Recv(text.data(), length, MPI_CHAR, status.MPI_SOURCE, tag_, comm_.get(),
+        check_mpi(MPI_Recv(text.data(), length, MPI_CHAR, status.MPI_SOURCE, tag_, comm_,
                            MPI_STATUS_IGNORE),
                   "MPI_Recv");
         if (text[0] == verdict && cause_.empty()) cause_ = text.substr(1);
         if (text[0] == here) {
-            here_.resize(static_cast<std::size_t>(comm_.rank_count()));
+            here_.resize(static_cast<std::size_t>(ranks_));
             here_[static_cast<std::size_t>(status.MPI_SOURCE)] = text.substr(1);
         }
         return true;
     }
 
     [[noreturn]] void call_roll(const char* operation) {
-        here_.resize(static_cast<std::size_t>(comm_.rank_count()));
-        here_[static_cast<std::size_t>(comm_.rank())] = operation;
+        here_.resize(static_cast<std::size_t>(ranks_));
+        here_[static_cast<std::size_t>(rank_)] = operation;
         tell_all(here, operation);
         const auto listen = [&](auto&& enough) {
             const auto end = clock::now() + patience;
@@ -125,7 +132,7 @@ class mpi_watch {
         listen([&] { return missing().empty(); });
         std::size_t lowest = 0;
         while (here_[lowest].empty()) ++lowest;
-        if (lowest != static_cast<std::size_t>(comm_.rank())) listen([] { return false; });
+        if (lowest != static_cast<std::size_t>(rank_)) listen([] { return false; });
         give_up(roll());
         throw backend_error(operation, 0, cause_);
     }
@@ -139,7 +146,7 @@ class mpi_watch {
 
     std::string roll() const {
         const std::vector<std::size_t> absent = missing();
-        const auto rank = static_cast<std::size_t>(comm_.rank());
+        const auto rank = static_cast<std::size_t>(rank_);
         const std::string limit =
             deadline_ ? concat(deadline_->count(), " ms") : std::string("another rank's deadline");
         if (!absent.empty())
@@ -151,8 +158,10 @@ class mpi_watch {
         return text;
     }
 
-    const own_communicator& comm_;
+    MPI_Comm comm_;
     int tag_;
+    int rank_ = 0;
+    int ranks_ = 0;
     std::optional<std::chrono::milliseconds> deadline_;
     std::string cause_;              // why the job was given up
     std::vector<std::string> here_;  // [P], once a roll is called: what each rank waits in

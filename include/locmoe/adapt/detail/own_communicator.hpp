@@ -1,42 +1,25 @@
 #pragma once
 
-#ifndef OMPI_SKIP_MPICXX
-#define OMPI_SKIP_MPICXX 1
-#endif
-#ifndef MPICH_SKIP_MPICXX
-#define MPICH_SKIP_MPICXX 1
-#endif
-#include <cstddef>
-#include <limits>
-#include <string>
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <utility>
 
-#include <mpi.h>
-
+#include "locmoe/adapt/detail/check_mpi.hpp"  // with mpi.h
+#include "locmoe/adapt/detail/mpi_watch.hpp"
 #include "locmoe/core/error.hpp"
+#include "locmoe/exec/detail/kept_memory.hpp"
 
 namespace locmoe::inline v0::detail {
-
-inline void check_mpi(int code, const char* operation) {
-    if (code == MPI_SUCCESS) return;
-    char text[MPI_MAX_ERROR_STRING] = "";
-    int length = 0;
-    MPI_Error_string(code, text, &length);
-    throw backend_error(operation, code, std::string(text, static_cast<std::size_t>(length)));
-}
-
-/// The one place where a count becomes MPI's int.
-inline int mpi_count(std::size_t count, const char* function, const char* argument) {
-    constexpr auto most = static_cast<std::size_t>(std::numeric_limits<int>::max());
-    if (count > most) throw_argument(function, argument, concat("at most ", most), concat(count));
-    return static_cast<int>(count);
-}
 
 /// A communicator of our own with a user's ranks: our messages never meet the user's, and errors
 /// come back as codes.
 class own_communicator {
   public:
-    own_communicator(MPI_Comm users, const char* function) {
+    /// Collective. Throws backend_error on all ranks where one does not come before the deadline; then
+    /// the user's communicator is of no use any more either.
+    own_communicator(MPI_Comm users, const char* function,
+                     std::optional<std::chrono::milliseconds> deadline = std::nullopt) {
         int initialised = 0;
         int finalised = 0;
         check_mpi(MPI_Initialized(&initialised), "MPI_Initialized");
@@ -51,7 +34,7 @@ class own_communicator {
         if (between_groups)
             throw_argument(function, "communicator", "an intra-communicator",
                            "an inter-communicator");
-        check_mpi(MPI_Comm_dup(users, &comm_), "MPI_Comm_dup");
+        duplicate(users, function, deadline);
         take_over();
     }
     /// The ranks of `from` that share this one's memory, in their order.
@@ -83,6 +66,27 @@ class own_communicator {
 
   private:
     own_communicator() = default;
+
+    /// Until there is a communicator of our own, the watch speaks by the highest tag of the user's, if
+    /// a rank is late.
+    void duplicate(MPI_Comm users, const char* function,
+                   std::optional<std::chrono::milliseconds> deadline) {
+        const int* highest_tag = nullptr;
+        int known = 0;
+        check_mpi(MPI_Comm_get_attr(users, MPI_TAG_UB, &highest_tag, &known), "MPI_Comm_get_attr");
+        mpi_watch watch(users, known ? *highest_tag : 32'767, deadline);
+        auto copy = std::make_unique<MPI_Comm>(MPI_COMM_NULL);
+        MPI_Request request = MPI_REQUEST_NULL;
+        check_mpi(MPI_Comm_idup(users, copy.get(), &request), "MPI_Comm_idup");
+        try {
+            watch.wait(function, request, MPI_STATUS_IGNORE);
+            watch.heed(function);
+        } catch (...) {
+            keep_memory(std::move(copy));  // MPI may still write it
+            throw;
+        }
+        comm_ = *copy;
+    }
 
     void take_over() {
         check_mpi(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
