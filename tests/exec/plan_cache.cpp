@@ -104,6 +104,22 @@ TEST_CASE("the plan used longest ago makes place", "[exec]") {
     for (const plan_cache_counts& c : counts) CHECK(c.plans_reused == 2);
 }
 
+TEST_CASE("every plan is found again among more entries than one agreement has bits for", "[exec]") {
+    constexpr std::size_t entries = 25;  // 3 bits for 4 ranks: 21 in 64 bits
+    std::vector<plan_cache_counts> counts(ranks);
+    on_all_ranks(
+        [&](auto& cache, std::size_t rank) {
+            for (int twice = 0; twice < 2; ++twice)
+                for (std::size_t i = 0; i < entries; ++i) cache.plan(step(8 + 8 * i, 0));
+            counts[rank] = cache.counts();
+        },
+        {.entries = entries, .drift = 0});
+    for (const plan_cache_counts& c : counts) {
+        CHECK(c.choices_made == entries);
+        CHECK(c.plans_reused == entries);
+    }
+}
+
 TEST_CASE("a plan_cache without entries or with an impossible drift is refused on all ranks",
           "[exec]") {
     CHECK_THROWS_AS(on_all_ranks([](auto&, std::size_t) {}, {.entries = 0}), error);

@@ -1,5 +1,5 @@
-// Counts what is allocated once routing, assignment, dispatch and combine have seen a few batches: a
-// program of its own, as it takes the place of the global operator new.
+// Counts what is allocated once routing, assignment, a cache of plans, dispatch and combine have seen a
+// few batches: a program of its own, as it takes the place of the global operator new.
 
 #include <atomic>
 #include <cstddef>
@@ -12,6 +12,7 @@
 #include "locmoe/exec/executor.hpp"
 #include "locmoe/exec/in_process.hpp"
 #include "locmoe/exec/parallel_kernels.hpp"
+#include "locmoe/exec/plan_cache.hpp"
 #include "locmoe/exec/thread_team.hpp"
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
@@ -79,13 +80,16 @@ long count(const Router& router, const Strategy& strategy, std::size_t threads) 
         routing decided = router.route(as_matrix(x, d), exchange.context());
         assignment assigned;
         assign_into(decided, assigned);
-        const exchange_plan plan = exchange.plan(assigned, strategy);
-        std::vector<float> rows(plan.expert_row_count() * d), out(tokens * d), weights;
+        plan_cache plans(exchange, {.row_bytes = d * sizeof(float), .costs = {}},
+                         candidates(strategy));
+        std::vector<float> rows(plans.plan(assigned).expert_row_count() * d), out(tokens * d);
+        std::vector<float> weights;
         for (int step = 0; step < warm_up + steps; ++step) {
             backend.agree({});  // all are past the steps before
             if (step == warm_up) counting = true;
             router.route_into(as_matrix(x, d), exchange.context(), decided, team);
             assign_into(decided, assigned);
+            const exchange_plan& plan = plans.plan(assigned);
             exchange.dispatch(plan, as_matrix(x, d), as_matrix(rows, d));
             exchange.dispatch_weights_into(plan, decided.weights, weights);
             exchange.combine(plan, as_matrix(std::as_const(rows), d), weights, as_matrix(out, d));

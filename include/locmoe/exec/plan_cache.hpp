@@ -32,8 +32,8 @@ struct plan_cache_counts {
     std::size_t choices_made = 0;    ///< all strategies were priced, then planned
 };
 
-/// The best plans of a training, step by step, at the cost of one small collective where nothing
-/// new has to be found out. A plan is used again where every rank has assigned the same as before
+/// The best plans of a training, step by step; where nothing new has to be found out, at the cost of
+/// two agreements, with nothing allocated. A plan is used again where every rank has assigned the same as before
 /// (a recomputed forward pass, a layer that shares another's routing, a router that does not
 /// learn). Else a choice of strategy is used again where every rank sends about the same counts
 /// to the others as before. Else all strategies are priced. Entries that were used longest ago
@@ -66,39 +66,27 @@ class plan_cache {
 
     /// This rank's plan; it stays until as many other plans were made as there are entries.
     const exchange_plan& plan(const assignment& assigned) {
-        std::vector<std::int64_t> counts;
         detail::agreed(exchange_->backend(), "plan_cache::plan", [&] {
             check_request({exchange_->backend().rank(), exchange_->nodes(),
                            exchange_->placement(), assigned});
-            counts = counts_of(assigned);
+            count(assigned);
         });
-        // Which entries fit here, as plan and as choice; the sums say which fit everywhere.
-        std::vector<std::int64_t> fits(2 * cache_.entries, 0);
-        for (std::size_t i = 0; i < kept_.size(); ++i) {
-            fits[i] = same(kept_[i].assigned, assigned) ? 1 : 0;
-            fits[cache_.entries + i] = near(kept_[i].counts, counts) ? 1 : 0;
-        }
-        const auto total = exchange_->backend().scan_counts(fits).total;
-        const auto first = [&](std::size_t begin) {
-            const auto all = static_cast<std::int64_t>(exchange_->nodes().rank_count());
-            std::size_t i = 0;
-            while (i < kept_.size() && total[begin + i] != all) ++i;
-            return i;
-        };
-        if (const std::size_t i = first(0); i < kept_.size()) {
+        const auto same_plan = [&](const entry& e) { return same(e.assigned, assigned); };
+        if (const std::size_t i = first(same_plan); i < kept_.size()) {
             ++counts_.plans_reused;
             to_front(i);
             return kept_.front().plan;
         }
         entry fresh;
-        if (const std::size_t i = first(cache_.entries); i < kept_.size()) {
+        const auto same_choice = [&](const entry& e) { return near(e.counts, now_); };
+        if (const std::size_t i = first(same_choice); i < kept_.size()) {
             ++counts_.choices_reused;
             fresh.choice = kept_[i].choice;
             fresh.counts = kept_[i].counts;  // of the choice: a slow drift does not go unnoticed
         } else {
             ++counts_.choices_made;
             fresh.choice = detail::choose_together(*exchange_, assigned, options_, from_);
-            fresh.counts = std::move(counts);
+            fresh.counts = now_;
         }
         fresh.assigned = assigned;
         fresh.plan = detail::plan_chosen(*exchange_, assigned, from_, fresh.choice);
@@ -121,12 +109,30 @@ class plan_cache {
         exchange_plan plan;
     };
 
-    std::vector<std::int64_t> counts_of(const assignment& assigned) const {
-        std::vector<std::int64_t> counts(exchange_->nodes().rank_count(), 0);
+    void count(const assignment& assigned) {
+        now_.assign(exchange_->nodes().rank_count(), 0);
         for (const expert_id e : assigned.expert)
-            if (e != no_expert)
-                ++counts[static_cast<std::size_t>(exchange_->placement().rank_of(e))];
-        return counts;
+            if (e != no_expert) ++now_[static_cast<std::size_t>(exchange_->placement().rank_of(e))];
+    }
+
+    /// The first entry that fits on all ranks, or as many as there are. In the sum of an agreement
+    /// each entry has bits of its own, enough to count the ranks that it fits on.
+    template <class Fits>
+    std::size_t first(const Fits& fits) {
+        auto& backend = exchange_->backend();
+        const std::uint64_t ranks = backend.rank_count();
+        const auto bits = static_cast<std::size_t>(std::bit_width(ranks));
+        const std::size_t at_once = 64 / bits;
+        for (std::size_t begin = 0; begin < kept_.size(); begin += at_once) {
+            const std::size_t rest = kept_.size() - begin, count = rest < at_once ? rest : at_once;
+            std::uint64_t here = 0;
+            for (std::size_t i = 0; i < count; ++i)
+                here |= std::uint64_t{fits(kept_[begin + i])} << i * bits;
+            std::uint64_t everywhere = backend.agree({}, here);
+            for (std::size_t i = 0; i < count; ++i, everywhere >>= bits)
+                if ((everywhere & ((std::uint64_t{1} << bits) - 1)) == ranks) return begin + i;
+        }
+        return kept_.size();
     }
 
     static bool same(const assignment& a, const assignment& b) {
@@ -153,7 +159,8 @@ class plan_cache {
     plan_options options_;
     Candidates from_;
     plan_cache_options cache_;
-    std::vector<entry> kept_;  // the last used first
+    std::vector<entry> kept_;        // the last used first
+    std::vector<std::int64_t> now_;  // [P]: counts of the assignment that is asked for
     plan_cache_counts counts_;
 };
 
