@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,6 +22,7 @@
 #include "locmoe/plan/direct.hpp"
 #include "locmoe/tensor/standard.hpp"
 
+#include "by_hand.hpp"
 #include "rows.hpp"
 
 namespace {
@@ -47,81 +47,6 @@ assignment even_assignment(std::size_t tokens, std::size_t choices, rank_id rank
     }
     return assign(decided);
 }
-
-/// One row a pair by MPI_Alltoallv: what a user writes by hand. Where rows come from and go to is
-/// taken from a plan of `direct`, so that both sides move the same.
-class by_hand {
-  public:
-    by_hand(const exchange_plan& plan, std::size_t cols) : plan_(plan), cols_(cols) {
-        const phase& all = plan.dispatch.phases.at(0);
-        const auto ranks = plan.rank_count;
-        for (auto* list : {&send_counts_, &send_at_, &receive_counts_, &receive_at_})
-            list->assign(ranks, 0);
-        for (const segment& s : all.sends) {
-            send_counts_[static_cast<std::size_t>(s.peer)] = numbers(s.rows);
-            send_at_[static_cast<std::size_t>(s.peer)] = numbers(s.first);
-        }
-        for (const segment& s : all.receives) {
-            receive_counts_[static_cast<std::size_t>(s.peer)] = numbers(s.rows);
-            receive_at_[static_cast<std::size_t>(s.peer)] = numbers(s.first);
-        }
-        packed_.resize(all.pack.rows() * cols);
-        staged_.resize(static_cast<std::size_t>(plan.dispatch.staging_rows) * cols);
-        back_.resize(all.pack.rows() * cols);
-    }
-
-    void dispatch(const std::vector<float>& tokens, std::vector<float>& rows) {
-        const std::vector<row_index>& pack = plan_.dispatch.phases[0].pack.from;
-        for (std::size_t i = 0; i < pack.size(); ++i) copy(tokens, pack[i], packed_, i);
-        MPI_Alltoallv(packed_.data(), send_counts_.data(), send_at_.data(), MPI_FLOAT,
-                      staged_.data(), receive_counts_.data(), receive_at_.data(), MPI_FLOAT,
-                      MPI_COMM_WORLD);
-        const std::vector<row_index>& place = plan_.dispatch.deliver.from;
-        const row_index own = plan_.dispatch.source_rows;
-        for (std::size_t i = 0; i < place.size(); ++i)
-            if (place[i] < own)
-                copy(tokens, place[i], rows, i);
-            else
-                copy(staged_, place[i] - own, rows, i);
-    }
-
-    void combine(const std::vector<float>& rows, std::vector<float>& tokens) {
-        const std::vector<row_index>& place = plan_.dispatch.deliver.from;
-        const row_index own = plan_.dispatch.source_rows;
-        std::fill(tokens.begin(), tokens.end(), 0.0f);
-        for (std::size_t i = 0; i < place.size(); ++i)
-            if (place[i] < own)
-                add(rows, i, tokens, place[i]);
-            else
-                copy(rows, static_cast<row_index>(i), staged_,
-                     static_cast<std::size_t>(place[i] - own));
-        MPI_Alltoallv(staged_.data(), receive_counts_.data(), receive_at_.data(), MPI_FLOAT,
-                      back_.data(), send_counts_.data(), send_at_.data(), MPI_FLOAT,
-                      MPI_COMM_WORLD);
-        const std::vector<row_index>& pack = plan_.dispatch.phases[0].pack.from;
-        for (std::size_t i = 0; i < pack.size(); ++i) add(back_, i, tokens, pack[i]);
-    }
-
-  private:
-    int numbers(row_index rows) const { return static_cast<int>(rows) * static_cast<int>(cols_); }
-
-    void copy(const std::vector<float>& from, row_index row, std::vector<float>& to,
-              std::size_t at) const {
-        std::memcpy(to.data() + at * cols_, from.data() + static_cast<std::size_t>(row) * cols_,
-                    cols_ * sizeof(float));
-    }
-    void add(const std::vector<float>& from, std::size_t row, std::vector<float>& to,
-             row_index at) const {
-        const float* source = from.data() + row * cols_;
-        float* sum = to.data() + static_cast<std::size_t>(at) * cols_;
-        for (std::size_t c = 0; c < cols_; ++c) sum[c] += source[c];
-    }
-
-    const exchange_plan& plan_;
-    std::size_t cols_;
-    std::vector<int> send_counts_, send_at_, receive_counts_, receive_at_;
-    std::vector<float> packed_, staged_, back_;
-};
 
 /// Milliseconds until the last rank is through.
 template <class Work>
@@ -149,7 +74,7 @@ void compare(mpi_backend& backend, const topology& nodes, const cluster_costs& c
     const exchange_plan plan =
         best_plan(exchange, assigned, {.row_bytes = cols * sizeof(float), .costs = costs});
     const exchange_plan flat = exchange.plan(assigned, direct{});
-    by_hand rival(flat, cols);
+    bench::by_hand rival(flat, cols);
 
     std::vector<float> x(tokens * cols, 1.0f), y(tokens * cols);
     std::vector<float> rows(plan.expert_row_count() * cols);
@@ -159,10 +84,10 @@ void compare(mpi_backend& backend, const topology& nodes, const cluster_costs& c
     std::vector<double> ours[2], theirs[2];
     for (int i = 0; i < repetitions; ++i) {
         ours[0].push_back(timed([&] { exchange.dispatch(plan, tokens_in, expert_rows); }));
-        theirs[0].push_back(timed([&] { rival.dispatch(x, rows); }));
+        theirs[0].push_back(timed([&] { rival.dispatch(x.data(), rows.data()); }));
         ours[1].push_back(timed(
             [&] { exchange.combine(plan, expert_rows, std::vector<float>(), tokens_out); }));
-        theirs[1].push_back(timed([&] { rival.combine(rows, y); }));
+        theirs[1].push_back(timed([&] { rival.combine(rows.data(), y.data()); }));
     }
     const char* ways[] = {"dispatch", "combine"};
     for (std::size_t way = 0; way < 2; ++way) {

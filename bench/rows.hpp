@@ -1,6 +1,6 @@
 #pragma once
 
-// What every suite of bench/ reports: rows against a named rival, as a table and as JSON.
+// What the suites of bench/ but kernels/ report: rows against a named rival, as a table and as JSON.
 
 #include <cstdio>
 #include <cstdlib>
@@ -30,27 +30,19 @@ struct row {
 
 class report {
   public:
-    /// Reads `--json FILE` and `--only TEXT` from the command line; anything else ends the program
-    /// with code 2.
+    /// Reads `--json FILE` from the command line; anything else ends the program with code 2.
     report(std::string suite, int argc, char** argv) : suite_(std::move(suite)) {
         for (int i = 1; i < argc; ++i) {
             if (std::string_view(argv[i]) == "--json" && i + 1 < argc) {
                 file_ = argv[++i];
                 continue;
             }
-            if (std::string_view(argv[i]) == "--only" && i + 1 < argc) {
-                only_ = argv[++i];
-                continue;
-            }
-            std::fprintf(stderr, "usage: %s [--json FILE] [--only TEXT]\n", argv[0]);
+            std::fprintf(stderr, "usage: %s [--json FILE]\n", argv[0]);
             std::exit(2);
         }
         std::printf("%-64s %12s %-10s %12s %8s %8s\n", suite_.c_str(), "value", "unit", "rival",
                     "ratio", "target");
     }
-
-    /// Whether rows of this name are asked for: `--only` names a part of it.
-    bool wants(std::string_view name) const { return name.find(only_) != std::string_view::npos; }
 
     void add(row r) {
         std::printf("%-64s %12.4g %-10s %12.4g %8.3g", r.name.c_str(), r.value, r.unit.c_str(),
@@ -96,7 +88,6 @@ class report {
   private:
     std::string suite_;
     std::string file_;
-    std::string only_;
     std::vector<row> rows_;
 };
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # usage: bench/run.sh SUITE [--json FILE]
 # Installs what is missing (Debian 12), builds one suite and runs it, `alltoallv` on RANKS ranks (8),
-# `vcluster` on a cluster of network namespaces, as root.
+# `kernels` on 2 (the second one sleeps but for one group of rows), `vcluster` on a cluster of network
+# namespaces, as root.
 # Without SUITE, lists the suites.
 set -eu
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 suites=$(cd "$root/bench" && ls ./*.cpp 2>/dev/null | sed 's,^\./,,; s,\.cpp$,,')
-suites=$(printf '%s\n' $suites paper | sort)
+suites=$(printf '%s\n' $suites kernels paper | sort)
 if [ $# -eq 0 ]; then
     echo "$suites"
     exit 0
@@ -28,6 +29,9 @@ fi
 . "$root/cmake/setup.sh"
 install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libopenblas-dev \
     nlohmann-json3-dev libxtensor-dev libcli11-dev
+if [ "$suite" = kernels ]; then
+    install_packages libbenchmark-dev libeigen3-dev libxtensor-blas-dev libxsimd-dev
+fi
 build=$root/build/bench
 build_project "$build" "locmoe_bench_$suite" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_EXAMPLES=ON \
     -DLOCMOE_BUILD_BENCH=ON
@@ -36,6 +40,10 @@ program=$build/bench/locmoe_bench_$suite
 if [ "$suite" = alltoallv ]; then  # needs ranks: 8, or as many as RANKS says
     launch=(mpirun --allow-run-as-root --oversubscribe -np "${RANKS:-8}")
     exec timeout -k 5 600 "${launch[@]}" "$program" "$@"
+fi
+if [ "$suite" = kernels ]; then
+    exec timeout -k 5 900 mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 \
+        "$program" "$@"
 fi
 if [ "$suite" = vcluster ]; then
     install_packages iproute2
