@@ -1,21 +1,18 @@
 // What a router costs once its logits are there: scores, choice, losses, assignment, in ns a token,
 // beside the dense gate's matrix product at d = 1,024 on the same core. The product is BLAS' sgemm
-// (bench/run.sh sets OpenBLAS' kernels to the processor's own, and one thread), measured between
-// the routers; medians. `ratio` is the product's time over the router's. Token-choice routers are
-// to take a quarter of the product at most for n >= 64; what bounds the others stands in their
-// names.
+// (bench/run.sh sets OpenBLAS' kernels to the processor's own, and one thread), in turn with each
+// router; medians. `ratio` is the product's time over the router's. Token-choice routers are to
+// take a quarter of the product at most for n >= 64; what bounds the others stands in their names.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <time.h>
 
 #include "locmoe/assign/assignment.hpp"
 #include "locmoe/routing/balanced_router.hpp"
@@ -41,7 +38,7 @@
 #include "locmoe/routing/x_moe_router.hpp"
 #include "locmoe/tensor/standard.hpp"
 
-#include "rows.hpp"
+#include "kernels/compare.hpp"
 
 using namespace locmoe;
 
@@ -79,36 +76,11 @@ void product(const std::vector<float>& x, const std::vector<float>& w, std::vect
 #endif
 }
 
-struct contestant {
-    std::string name;
-    bool token_choice;
-    std::function<void()> run;
-    std::vector<double> ns = {};
-};
-
-/// This thread's own time: what else runs on the machine counts for less.
-double cpu_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
-
-double once(const std::function<void()>& run, std::size_t tokens) {
-    const double start = cpu_ns();
-    run();
-    return (cpu_ns() - start) / static_cast<double>(tokens);
-}
-
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-}
-
 /// Everything after the logits, for any router over a matrix of tokens or logits.
 template <class Router>
 std::function<void()> everything(Router router, const std::vector<float>& tokens,
                                  const route_context& where) {
-    return [router = std::move(router), &tokens, &where,
+    return [router = std::move(router), &tokens, where,
             decided = basic_routing<float>()]() mutable {
         const std::size_t rows = where.token_ids.size();
         const matrix_view<const float> view(tokens.data(), rows, tokens.size() / rows);
@@ -125,89 +97,100 @@ std::function<void()> everything(Router router, const std::vector<float>& tokens
     };
 }
 
-void measure(bench::report& report, std::size_t T, std::size_t n) {
-    const auto x = uniform(T * d, 1, 1);
-    const auto w = uniform(n * d, 2, 0.09f);
-    std::vector<float> z(T * n);
-    product(x, w, z, n);
+/// What the routers of one shape are made of and work on.
+struct batch {
+    std::size_t T, n;
+    std::vector<float> x = uniform(T * d, 1, 1), w = uniform(n * d, 2, 0.09f);
+    std::vector<float> z = std::vector<float>(T * n);
+    std::vector<float> noisy = uniform(2 * n * d, 4, 0.09f);
+    std::vector<float> cosine = uniform(cosine_gate<float>::parameter_count(d, n, n / 2), 5, 0.09f);
+    std::vector<float> bias = std::vector<float>(n, 0.01f);
+    std::vector<std::int32_t> ids, domains;
+    std::vector<expert_id> expert_of_id;
+    topology nodes = topology::uniform(8, 2);
+    expert_placement placement = expert_placement::blocked(n, 16);
+    logits_gate<float> gate{n};
 
-    const auto nodes = topology::uniform(8, 2);
-    const auto placement = expert_placement::blocked(n, 16);
-    std::vector<std::int32_t> ids(T), domains(T);
-    for (std::size_t t = 0; t < T; ++t) {
-        ids[t] = static_cast<std::int32_t>(t * 7919 % vocabulary);
-        domains[t] = static_cast<std::int32_t>(t % 4);
-    }
-    const route_context where{3, nodes, placement, ids, domains};
-    const std::vector<float> bias(n, 0.01f);
-    const logits_gate<float> gate(n);
-    std::vector<expert_id> expert_of_id(vocabulary);
-    for (std::size_t v = 0; v < vocabulary; ++v) expert_of_id[v] = static_cast<expert_id>(v % n);
-
-    const auto noisy = uniform(2 * n * d, 4, 0.09f);
-    const auto cosine = uniform(cosine_gate<float>::parameter_count(d, n, n / 2), 5, 0.09f);
-
-    std::vector<contestant> all;
-    const auto add = [&](std::string name, bool token_choice, auto router, bool on_tokens = false) {
-        all.push_back({std::move(name), token_choice,
-                       everything(std::move(router), on_tokens ? x : z, where)});
-    };
-    add("switch, k 1", true, top_k_router(gate, {.k = 1, .weights = {}}));
-    add("top-k, k 2", true, top_k_router(gate));
-    add("top-k, k 8", true, top_k_router(gate, {.k = 8}));
-    add("top-k with locality loss, k 2", true, top_k_router(gate, {.losses = {.locality = {}}}));
-    add("gshard, k 2", true, gshard_router(gate));
-    add("sigmoid with bias, k 8", true, bias_balanced_router(gate, bias));
-    add("group-limited, 4 of 8, k 8", true,
-        bias_balanced_router(gate, bias, {.groups = 8, .limit = {.limit = 4}}));
-    add("node-limited, 4 of 8, k 8", true, node_limited_router(gate, {.bias = bias}));
-    add("stablemoe, k 1", true, stable_moe_router(gate, fixed_choice(expert_of_id)));
-    add("expert choice: selection in n columns", false, expert_choice_router(gate));
-    add("sinkhorn: iterations over [T, n]", false, sinkhorn_router(gate));
-    if (T * n <= 32768 * 64) add("base: the auction's bids", false, base_router(gate));
-    add("locmoe, its gate included: one read of the tokens", false, locmoe_router<>(n), true);
-    add("locmoe on rre, gate included: likewise", false,
-        domain_locmoe_router<>(expert_groups::blocked(n, 4)), true);
-    add("resonance, gate included: two reads of the tokens", false,
-        resonance_router<>(n, {.expert_capacity = T * 2 / n}), true);
-    add("noisy top-k, k 2, gate included: two plain products, a draw a logit", false,
-        noisy_top_k_router<>(as_matrix(noisy, d)), true);
-    add("x-moe, k 1, gate included: plain products, r = n / 2", false,
-        x_moe_router<>(as_matrix(cosine, cosine.size()), n, n / 2), true);
-    add("dense, k n, gate included: a plain product, n choices a token", false,
-        dense_router(dense_gate<float>(as_matrix(w, d))), true);
-    add("hash: assignment", false, hash_router<>::from_expert_of_id(expert_of_id, n), true);
-    add("rre: hash and assignment", false, rre_router<>(expert_groups::blocked(n, 4), 1), true);
-    add("random, k 2: draws and assignment", false, random_router<>(n, 2, 1), true);
-    add("forced balance, k 2: assignment", false, balanced_router<>(n, 2), true);
-
-    std::vector<double> product_ns;
-    const int rounds = T > 10000 ? 5 : 11;
-    for (int round = 0; round < rounds; ++round)
-        for (std::size_t c = 0; c < all.size(); ++c) {
-            if (c % 4 == 0) product_ns.push_back(once([&] { product(x, w, z, n); }, T));
-            // A slow one is not run as often.
-            if (round > 2 && all[c].ns[0] > 20000) continue;
-            all[c].ns.push_back(once(all[c].run, T));
+    batch(std::size_t tokens, std::size_t experts) : T(tokens), n(experts) {
+        multiply();
+        for (std::size_t t = 0; t < T; ++t) {
+            ids.push_back(static_cast<std::int32_t>(t * 7919 % vocabulary));
+            domains.push_back(static_cast<std::int32_t>(t % 4));
         }
-    const double rival = median(product_ns);
-    for (const contestant& c : all) {
-        const double ns = median(c.ns);
-        report.add({c.name + ", T " + std::to_string(T) + ", n " + std::to_string(n), ns,
-                    "ns/token", "dense gate's product, d 1024", rival, rival / ns,
-                    c.token_choice && n >= 64 ? std::optional<double>(4.0) : std::nullopt});
+        for (std::size_t v = 0; v < vocabulary; ++v)
+            expert_of_id.push_back(static_cast<expert_id>(v % n));
     }
+
+    route_context where() const { return {3, nodes, placement, ids, domains}; }
+    void multiply() { product(x, w, z, n); }
+};
+
+void add_routers(std::size_t T, std::size_t n) {
+    const bench::group<batch> rows(T, n);
+    const auto add_on = [&](std::vector<float> batch::* tokens, const std::string& name,
+                            bool token_choice, auto make) {
+        rows.add({name + ", T " + std::to_string(T) + ", n " + std::to_string(n),
+                  static_cast<double>(T), "ns/token", "dense gate's product, d 1024",
+                  token_choice && n >= 64 ? std::optional<double>(4.0) : std::nullopt,
+                  !token_choice ? 3 : T > 10000 ? 5 : 11},
+                 [=](batch& b) { return everything(make(b), b.*tokens, b.where()); },
+                 &batch::multiply);
+    };
+    const auto choosing = [&](const char* name, auto make) { add_on(&batch::z, name, true, make); };
+    const auto bound = [&](const char* name, auto make) { add_on(&batch::z, name, false, make); };
+    const auto gated = [&](const char* name, auto make) { add_on(&batch::x, name, false, make); };
+
+    using b = const batch&;
+    choosing("switch, k 1", [](b of) { return top_k_router(of.gate, {.k = 1, .weights = {}}); });
+    choosing("top-k, k 2", [](b of) { return top_k_router(of.gate); });
+    choosing("top-k, k 8", [](b of) { return top_k_router(of.gate, {.k = 8}); });
+    choosing("top-k with locality loss, k 2",
+             [](b of) { return top_k_router(of.gate, {.losses = {.locality = {}}}); });
+    choosing("gshard, k 2", [](b of) { return gshard_router(of.gate); });
+    choosing("sigmoid with bias, k 8",
+             [](b of) { return bias_balanced_router(of.gate, of.bias); });
+    choosing("group-limited, 4 of 8, k 8", [](b of) {
+        return bias_balanced_router(of.gate, of.bias, {.groups = 8, .limit = {.limit = 4}});
+    });
+    choosing("node-limited, 4 of 8, k 8",
+             [](b of) { return node_limited_router(of.gate, {.bias = of.bias}); });
+    choosing("stablemoe, k 1",
+             [](b of) { return stable_moe_router(of.gate, fixed_choice(of.expert_of_id)); });
+    bound("expert choice: selection in n columns",
+          [](b of) { return expert_choice_router(of.gate); });
+    bound("sinkhorn: iterations over [T, n]", [](b of) { return sinkhorn_router(of.gate); });
+    if (T * n <= 32768 * 64)
+        bound("base: the auction's bids", [](b of) { return base_router(of.gate); });
+    gated("locmoe, its gate included: one read of the tokens",
+          [](b of) { return locmoe_router<>(of.n); });
+    gated("locmoe on rre, gate included: likewise",
+          [](b of) { return domain_locmoe_router<>(expert_groups::blocked(of.n, 4)); });
+    gated("resonance, gate included: two reads of the tokens",
+          [](b of) { return resonance_router<>(of.n, {.expert_capacity = of.T * 2 / of.n}); });
+    gated("noisy top-k, k 2, gate included: two plain products, a draw a logit",
+          [](b of) { return noisy_top_k_router<>(as_matrix(of.noisy, d)); });
+    gated("x-moe, k 1, gate included: plain products, r = n / 2", [](b of) {
+        return x_moe_router<>(as_matrix(of.cosine, of.cosine.size()), of.n, of.n / 2);
+    });
+    gated("dense, k n, gate included: a plain product, n choices a token",
+          [](b of) { return dense_router(dense_gate<float>(as_matrix(of.w, d))); });
+    gated("hash: assignment",
+          [](b of) { return hash_router<>::from_expert_of_id(of.expert_of_id, of.n); });
+    gated("rre: hash and assignment",
+          [](b of) { return rre_router<>(expert_groups::blocked(of.n, 4), 1); });
+    gated("random, k 2: draws and assignment", [](b of) { return random_router<>(of.n, 2, 1); });
+    gated("forced balance, k 2: assignment", [](b of) { return balanced_router<>(of.n, 2); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    bench::report report("routers", argc, argv);
+    bench::read_options(argc, argv);
 #ifndef LOCMOE_BENCH_HAS_BLAS
     std::printf("no BLAS found: the rival is locmoe's own dense gate\n");
 #endif
     for (const std::size_t T : {std::size_t{4096}, std::size_t{32768}})
         for (const std::size_t n : {std::size_t{16}, std::size_t{64}, std::size_t{256}})
-            measure(report, T, n);
-    return report.finish();
+            add_routers(T, n);
+    return bench::run_all("routers");
 }

@@ -28,9 +28,9 @@ if [ "$suite" = paper ]; then
 fi
 . "$root/cmake/setup.sh"
 install_packages g++ cmake ninja-build libboost-dev libboost-mpi-dev openmpi-bin libopenblas-dev \
-    nlohmann-json3-dev libxtensor-dev libcli11-dev
+    nlohmann-json3-dev libxtensor-dev libcli11-dev libbenchmark-dev
 if [ "$suite" = kernels ]; then
-    install_packages libbenchmark-dev libeigen3-dev libxtensor-blas-dev libxsimd-dev
+    install_packages libeigen3-dev libxtensor-blas-dev libxsimd-dev
 fi
 build=$root/build/bench
 build_project "$build" "locmoe_bench_$suite" -DLOCMOE_BUILD_TESTS=OFF -DLOCMOE_BUILD_EXAMPLES=ON \
