@@ -80,6 +80,8 @@ struct choices {
     routing uniform{T, k, n, {}, {}, {}}, skewed = uniform;  // half of the slots to one expert
     assignment assigned;
     std::vector<std::size_t> order = std::vector<std::size_t>(T * k);
+    topology nodes = topology::uniform(8, 2);
+    expert_placement placement = expert_placement::blocked(n, 16);
     thread_team team{2};
 
     choices(std::size_t tokens, std::size_t experts, std::size_t slots)
@@ -92,6 +94,12 @@ struct choices {
     }
 
     void place() { assign_into(uniform, assigned, {}); }
+    void place_and_invert() {
+        place();
+        locmoe::detail::kept_pairs kept({0, nodes, placement, assigned});
+        kept.place(assigned, [](row_index, expert_id, row_index) {});
+        benchmark::DoNotOptimize(kept.slots.data());
+    }
     void place_skewed() { assign_into(skewed, assigned, {}); }
     void place_by_two() { assign_into(uniform, assigned, {}, team); }
     void sort() {
@@ -127,8 +135,10 @@ void add_positions(std::size_t T, std::size_t n, std::size_t k) {
     add(": argsort", "LibTorch's stable sort by expert, with its order", 25.0, &c::place,
         [](c& of) { return torch::argsort(of.uniform.chosen); });
 #endif
-    add(": skewed", "half of the slots to one expert", {}, &c::place, &c::place_skewed);
+    add(", half to one expert: uniform", "all to any", 1 / 1.2, &c::place_skewed, &c::place);
     rows.add_time({name, slots, "ns/slot", {}}, 1.5, &c::place);
+    rows.add_time({name + ", and the inverse permutation", slots, "ns/slot", {}}, 2.2,
+                  &c::place_and_invert);
     add(two + ": one", "one thread", 1.8, &c::place_by_two, &c::place, wall_ns);
     add(two + ": copy", "as many bytes copied and filled by two threads", {}, &c::place_by_two,
         &c::copy_by_two, wall_ns);
