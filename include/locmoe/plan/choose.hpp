@@ -22,10 +22,12 @@
 
 namespace locmoe::inline v0 {
 
-/// The strategies to choose from, in this order where prices are equal. The first serves where all
-/// others decline: let it be one that never does.
+/// The strategies to choose from, one at least, in this order where prices are equal. The first
+/// serves where all others decline: let it be one that never does.
 template <priced_strategy... Strategies>
 struct candidates {
+    static_assert(sizeof...(Strategies) > 0, "locmoe: candidates holds no strategy to choose");
+
     std::tuple<Strategies...> strategies;  ///< as they were passed
 
     /// Keeps them in this order, on which the choice between equal prices hangs.
