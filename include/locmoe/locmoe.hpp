@@ -15,6 +15,7 @@
 #include "locmoe/assign/drop_policy.hpp"
 #include "locmoe/assign/padding.hpp"
 #include "locmoe/assign/presets.hpp"
+#include "locmoe/assign/renormalise_kept.hpp"
 #include "locmoe/assign/second_chance.hpp"
 #include "locmoe/capacity/adaptive_capacity.hpp"
 #include "locmoe/capacity/angle_histogram.hpp"

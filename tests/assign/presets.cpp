@@ -94,6 +94,40 @@ TEST_CASE("presets: weights before or after the choice, and who is dropped") {
     CHECK(kept(megatron) == experts{locmoe::no_expert, 0});
 }
 
+TEST_CASE("presets: who is dropped by DeepSpeed hangs on k") {
+    const std::size_t n = 5, T = 60;
+    const job here(n);
+    const auto z = numbers(T * n, 3, 2);
+    const auto same_as = [&](std::size_t k, const auto& policy) {
+        const auto p = presets::deepspeed(k, 1);
+        const auto decided =
+            route_logits(locmoe::top_k_router(logits_gate<double>(n), p.router), z, here.where());
+        const locmoe::assign_options options{.capacity = 7};
+        const auto got = locmoe::assign(decided, p.drops, options);
+        REQUIRE(got.dropped_count() > 0);
+        return got.expert == locmoe::assign(decided, policy, options).expert;
+    };
+    CHECK(same_as(1, locmoe::drop_at_random{}));
+    CHECK(same_as(2, locmoe::choices_in_turn{}));
+    CHECK(same_as(3, locmoe::drop_by_probability{}));
+    CHECK_FALSE(same_as(3, locmoe::choices_in_turn{}));
+
+    locmoe::routing no_probabilities{1, 3, 3, {0, 1, 2}, {1, 1, 1}, {}};
+    const locmoe::deepspeed_drops drops;
+    CHECK_THROWS_AS(drops.check(no_probabilities, 0), locmoe::argument_error);
+    no_probabilities.choice_count = 1;
+    CHECK_NOTHROW(drops.check(no_probabilities, 0));
+}
+
+TEST_CASE("presets: whose weights go to the choices that were kept") {
+    CHECK_FALSE(presets::deepspeed(1, 1).weights_over_kept);
+    CHECK(presets::deepspeed(2, 1).weights_over_kept);
+    CHECK(presets::deepspeed(3, 1).weights_over_kept);
+    CHECK(presets::torchscale().weights_over_kept);
+    CHECK_FALSE(presets::tutel(2, 1).weights_over_kept);
+    CHECK_FALSE(presets::megatron(2, 1).weights_over_kept);
+}
+
 TEST_CASE("presets: deepseek-v3 reaches 4 of 8 groups with 8 experts of weights' sum 2.5") {
     const std::size_t n = 64, T = 30;
     const job here(n);
