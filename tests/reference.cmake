@@ -14,4 +14,5 @@ add_custom_target(locmoe_reference
   COMMAND ${LOCMOE_DOXYGEN} ${PROJECT_BINARY_DIR}/reference/Doxyfile.HTML
   COMMENT "Writing ${PROJECT_BINARY_DIR}/reference/html" VERBATIM)
 add_test(NAME "Every public name is documented"
-  COMMAND ${LOCMOE_DOXYGEN} ${PROJECT_BINARY_DIR}/reference/Doxyfile.XML)
+  COMMAND ${CMAKE_COMMAND} -D DOXYGEN=${LOCMOE_DOXYGEN} -D AWK=${LOCMOE_AWK}
+    -D REFERENCE=${PROJECT_BINARY_DIR}/reference -P ${CMAKE_CURRENT_SOURCE_DIR}/documented.cmake)

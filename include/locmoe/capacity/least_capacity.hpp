@@ -17,7 +17,10 @@ namespace locmoe::inline v0 {
 
 /// Which tokens belong to an expert. `both` is the paper's p_delta, |cos| >= delta, the two caps of
 /// the sphere; `one` is cos >= delta, half of it: what a gate that picks the greatest logit sees.
-enum class sphere_caps { both, one };
+enum class sphere_caps {
+    both,  ///< |cos| >= delta
+    one    ///< cos >= delta
+};
 
 /// An angle between token and gating weight in d dimensions.
 struct token_angle {

@@ -74,7 +74,11 @@ inline std::optional<double> expert_choice_at_least(const choice_odds& odds) {
 }
 
 /// Who is certain to succeed more often: `better_choice` says it.
-enum class choosing { tokens, experts, undecided };
+enum class choosing {
+    tokens,    ///< token choice succeeds more often
+    experts,   ///< expert choice does
+    undecided  ///< the bounds do not tell
+};
 
 /// Who succeeds more often for certain: tokens where expert choice's upper bound lies below their
 /// rate, experts where its lower bound lies above, undecided between. Throws as

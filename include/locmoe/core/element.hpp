@@ -11,7 +11,14 @@
 namespace locmoe::inline v0 {
 
 /// What a row's numbers are, for code that sees rows as bytes.
-enum class element_type : std::uint8_t { f32, f64, bf16, fp16, i32, i64 };
+enum class element_type : std::uint8_t {
+    f32,   ///< float
+    f64,   ///< double
+    bf16,  ///< `locmoe::bf16`
+    fp16,  ///< `locmoe::fp16`
+    i32,   ///< std::int32_t
+    i64    ///< std::int64_t
+};
 
 /// Brain floating point, storage only: the upper half of a float. Rounds to nearest even.
 struct bf16 {

@@ -26,8 +26,14 @@ struct phase_shape {
 /// puts in what its own tokens cause, on whatever ranks; the sum over all ranks is the exchange's.
 class row_loads {
   public:
-    /// The counts of one rank in one phase; `sides` is how many there are.
-    enum side : std::size_t { rows_out, rows_in, messages_out, messages_in, sides };
+    /// The counts of one rank in one phase.
+    enum side : std::size_t {
+        rows_out,      ///< that it sends
+        rows_in,       ///< that it receives
+        messages_out,  ///< that it sends
+        messages_in,   ///< that it receives
+        sides          ///< how many counts there are
+    };
 
     /// `leaf_nodes` nodes share a leaf switch, as in `leaf_switches`.
     row_loads(const topology& nodes, std::vector<phase_shape> phases, std::size_t leaf_nodes)

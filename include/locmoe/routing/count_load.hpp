@@ -13,11 +13,17 @@ namespace locmoe::inline v0 {
 
 /// Which of a token's k choices the load of a balancing loss counts. The first alone: GShard, and
 /// the top-2 gates of Tutel, DeepSpeed and torchscale. All: Megatron, HF's Mixtral, flaxformer.
-enum class counted_choices : std::uint8_t { all, first };
+enum class counted_choices : std::uint8_t {
+    all,   ///< every choice, T k of them
+    first  ///< slot 0, T of them
+};
 
 /// Whether it counts what the tokens chose, as nearly all do, or what found room (FastMoE's
 /// Switch).
-enum class counted_pairs : std::uint8_t { before_drops, after_drops };
+enum class counted_pairs : std::uint8_t {
+    before_drops,  ///< what the tokens chose
+    after_drops    ///< what found room
+};
 
 /// What a load counts.
 struct load_convention {

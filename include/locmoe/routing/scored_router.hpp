@@ -39,7 +39,10 @@ struct token_place {
 };
 
 /// What a choice looks at: the logits, or the scores that a score function made of them.
-enum class choice_input : std::uint8_t { logits, scores };
+enum class choice_input : std::uint8_t {
+    logits,  ///< before the score function
+    scores   ///< after it
+};
 
 /// Makes weights of the scores of a token's chosen experts, and takes their gradient back to the
 /// scores. `weighting` is one.

@@ -12,7 +12,11 @@
 namespace locmoe::inline v0 {
 
 /// What a message crosses: nothing (same rank), a node's memory or switch, the network.
-enum class link_tier : std::uint8_t { self, intra_node, inter_node };
+enum class link_tier : std::uint8_t {
+    self,        ///< the same rank
+    intra_node,  ///< another rank of the node
+    inter_node   ///< a rank of another node
+};
 
 /// "self", "intra-node" or "inter-node", for reports.
 constexpr const char* tier_name(link_tier tier) {
