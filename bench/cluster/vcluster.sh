@@ -8,10 +8,11 @@
 #   bench/cluster/vcluster.sh with NODES RATE RANKS PROGRAM [ARGUMENT...]   up, run and down
 #
 # A node is a namespace with a host name, a /dev/shm and a temporary folder of its own: MPI has shared
-# memory inside it and TCP to the others, through one switch. What a node sends is held to RATE. `up`
-# prints VCLUSTER=NAME for the other commands; names are unique, so that clusters do not meet. `run`
-# ends its job where it is interrupted, `with` takes the cluster down as well. A rank that waits sleeps
-# for 20 us at a time instead of yielding: here ranks outnumber processors, on a cluster they do not.
+# memory inside it and TCP to the others, through one switch. What a node sends is held to RATE, and so
+# is what it gets. `up` prints VCLUSTER=NAME for the other commands; names are unique, so that clusters
+# do not meet. `run` ends its job where it is interrupted, `with` takes the cluster down as well. A rank
+# that waits sleeps for 20 us at a time instead of yielding: here ranks outnumber processors, on a
+# cluster they do not.
 # Exit codes: the program's; 2 for a wrong command line, 3 where this machine cannot do it.
 set -euo pipefail
 
@@ -95,17 +96,21 @@ up() {
         ip -n "$here" link set lo up
         ip -n "$here" addr add "10.231.0.$i/24" dev eth0
         # Packets of 16 KiB rather than 64: at 200 Mbit/s a link sends one in 0.7 ms, and flows that
-        # share it take turns so often. The bucket holds two of them, the queue never drops.
+        # share it take turns so often. The buckets hold two of them, the queues never drop.
         ip -n "$here" link set eth0 gso_max_size 16384 up
         # Nothing is lost here, but packets wait: 48 flows fill a link's queue for 0.1 s and more. TCP
         # must not take that for losses and send again (no tail probes, no early time-outs), nor send
-        # a message in several rounds of such a wait (a window of 128 packets from the start).
+        # a message in several rounds of such a wait (a window of 128 packets from the start), nor slow
+        # down by it: Reno does so only after losses, where BBR stops for up to 0.2 s in between.
         ip -n "$here" route replace 10.231.0.0/24 dev eth0 rto_min 2s initcwnd 128 initrwnd 128
         ip netns exec "$here" sh -c 'cd /proc/sys/net/ipv4 && echo 0 >tcp_early_retrans &&
-            echo 0 >tcp_slow_start_after_idle &&
+            echo 0 >tcp_slow_start_after_idle && echo reno >tcp_congestion_control &&
             echo "4096 65536 2097152" >tcp_wmem && echo "4096 131072 2097152" >tcp_rmem'
-        [ "$host" = head ] ||
-            tc -n "$here" qdisc add dev eth0 root tbf rate "$rate" burst 32kb limit 64mb
+        if [ "$host" != head ]; then
+            local bucket=(root tbf rate "$rate" burst 32kb limit 64mb)
+            tc -n "$here" qdisc add dev eth0 "${bucket[@]}"
+            tc -n "$VCLUSTER-switch" qdisc add dev "port$i" "${bucket[@]}"
+        fi
         i=$((i + 1))
     done
     # Open MPI's waiting ranks call sched_yield, after which they stay runnable: on 2 processors that
