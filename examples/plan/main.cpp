@@ -74,7 +74,7 @@ nlohmann::ordered_json choice_json(const locmoe::plan_choice& choice) {
     nlohmann::ordered_json all = {{"lower_bound_nanoseconds", choice.lower_bound},
                                   {"candidates", nlohmann::ordered_json::array()}};
     for (const locmoe::cost_estimate& c : choice.candidates) {
-        nlohmann::ordered_json one = {{"strategy", c.strategy}};
+        nlohmann::ordered_json one = {{"strategy", c.title()}};
         if (c.declined.empty())
             one["nanoseconds"] = c.nanoseconds;
         else

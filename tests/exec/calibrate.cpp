@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "locmoe/exec/in_process.hpp"
@@ -20,11 +21,12 @@ using namespace locmoe;
 
 namespace {
 
-std::array<double, 9> numbers_of(const cluster_costs& costs) {
+std::array<double, 11> numbers_of(const cluster_costs& costs) {
     const auto& [inside, between, leaves, pack] = costs;
     return {inside.latency,         inside.overhead,       inside.message_bandwidth,
             inside.rank_bandwidth,  between.latency,       between.overhead,
-            between.rank_bandwidth, between.nic_bandwidth, pack};
+            between.rank_bandwidth, between.nic_bandwidth, between.fan_in_loss,
+            between.fan_in_free,    pack};
 }
 
 /// What the ranks of a simulated cluster find out about it; all of them the same.
@@ -135,6 +137,65 @@ TEST_CASE("calibrate finds a simulated cluster's costs on any topology", "[exec]
     }
 }
 
+TEST_CASE("calibrate finds what a card loses to many senders", "[exec][calibrate]") {
+    const topology several[] = {topology::uniform(3, 1),  topology::uniform(4, 4),
+                                topology::uniform(5, 2),  topology::uniform(8, 2),
+                                topology::uniform(12, 1), topology::uniform(20, 1),
+                                topology::from_node_of_rank({0, 1, 2, 3, 0, 0, 1, 2, 4, 4, 3, 5})};
+    unsigned seed = 100;
+    std::size_t losses = 0;
+    for (const topology& nodes : several)
+        for (const double free : {1.0, 2.0, 2.6, 4.0})
+            for (const double loss : {0.02, 0.1, 0.4}) {
+                cluster_costs truth = any_costs(++seed);
+                truth.inter_node.overhead *= 0.1;  // or it hides what the bytes lose
+                truth.inter_node.fan_in_loss = loss;
+                truth.inter_node.fan_in_free = free;
+                CAPTURE(seed, nodes.rank_count(), nodes.node_count(), free, loss);
+                const calibration found = found_on(nodes, truth);
+                const inter_node_costs& got = found.costs.inter_node;
+                const std::size_t ranks = second_largest_node(nodes);
+                std::size_t others = 0;  // of as many ranks
+                for (std::size_t n = 0; n < nodes.node_count(); ++n)
+                    others += nodes.ranks_of(static_cast<node_id>(n)).size() >= ranks;
+                --others;
+                const auto card = [&](std::size_t senders) {
+                    return std::min(truth.inter_node.nic_bandwidth * truth.inter_node.eta(senders),
+                                    static_cast<double>(ranks) * truth.inter_node.rank_bandwidth);
+                };
+                REQUIRE(found.fan_in);
+                CHECK(got.nic_bandwidth == Approx(card(1)).epsilon(0.01));
+                if (got.fan_in_loss == 0) {
+                    CHECK(card(1) < 1.12 * card(others));
+                    continue;
+                }
+                ++losses;
+                CHECK(card(1) > 1.08 * card(others));
+                for (const std::size_t senders : {std::size_t{2}, others})
+                    CHECK(got.nic_bandwidth * got.eta(senders) ==
+                          Approx(card(senders)).epsilon(0.03));
+            }
+    CHECK(losses > 30);
+}
+
+TEST_CASE("a fan-in loss is read off two points at most", "[exec][calibrate]") {
+    using detail::fan_in_point;
+    const auto fitted = [](std::vector<fan_in_point> points) {
+        inter_node_costs costs;
+        detail::fit_fan_in(points, costs);
+        return std::array{costs.fan_in_loss, costs.fan_in_free};
+    };
+    const std::array none{0.0, 1.0};
+    CHECK(fitted({}) == none);
+    CHECK(fitted({{2, 1.3}, {7, 1.09}}) == none);  // noise
+    CHECK(fitted({{3, std::nan("")}}) == none);
+    CHECK(fitted({{2, 1}, {3, 1.5}}) == std::array{0.5, 2.0});
+    CHECK(fitted({{2, 1}, {8, 2}, {15, 3.75}}) == std::array{0.25, 4.0});
+    CHECK(fitted({{2, 1.5}, {5, 3}}) == std::array{0.5, 1.0});
+    CHECK(fitted({{2, 1.5}, {5, 1.5}}) == std::array{0.125, 1.0});   // no line through both
+    CHECK(fitted({{2, 1}, {4, 2}, {6, 2.5}}) == std::array{0.375, 2.0});  // 2 nodes were free
+}
+
 TEST_CASE("calibrate finds costs at the edges of the model", "[exec][calibrate]") {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     cluster_costs truth;
@@ -159,18 +220,22 @@ TEST_CASE("calibrate finds the costs of a coarser simulation too", "[exec][calib
 }
 
 TEST_CASE("on a slow network calibrate sends less and still ends in time", "[exec][calibrate]") {
-    for (const double bandwidth : {1e6, 1e8}) {
+    for (const auto& [bandwidth, count] :
+         {std::pair<double, std::size_t>{1e6, 2}, {1e8, 2}, {1e6, 12}, {1e8, 12}}) {
         cluster_costs truth;
         truth.inter_node = {200e-6, 20e-6, bandwidth, 3 * bandwidth};
-        const topology nodes = topology::uniform(2, 3);
+        if (count > 2) truth.inter_node.fan_in_loss = 0.05;
+        const topology nodes = topology::uniform(count, 3);
         calibration found;
         const double seconds = run_simulated(nodes, truth, [&](simulated_backend& backend) {
             const auto mine =
                 calibrate(backend, nodes, {.most_bytes = 1 << 20}, simulated_kernels(backend));
             if (backend.rank() == 0) found = mine;
         });
-        CAPTURE(bandwidth);
-        CHECK(seconds < 0.7);
+        CAPTURE(bandwidth, count);
+        CHECK(seconds < 0.9);
+        CHECK(found.costs.inter_node.fan_in_loss ==
+              Approx(truth.inter_node.fan_in_loss).epsilon(0.05));
         CHECK(found.costs.inter_node.rank_bandwidth == Approx(bandwidth).epsilon(0.05));
         CHECK(found.costs.inter_node.nic_bandwidth == Approx(3 * bandwidth).epsilon(0.05));
     }
@@ -185,7 +250,8 @@ TEST_CASE("a calibration says what was measured and what is a default", "[exec][
                    "inter-node (measured): latency 5000 ns, overhead 1000 ns, a rank 12500 "
                    "MB/s, a card 12500 MB/s"));
     CHECK(contains(text, "packing (measured): 200000 MB/s"));
-    CHECK(contains(text, "leaf switches, fan-in losses: not measured"));
+    CHECK(contains(text, "fan-in (not there, default): no loss"));
+    CHECK(contains(text, "leaf switches: not measured"));
 }
 
 TEST_CASE("of the ranks the slowest counts", "[exec][calibrate]") {

@@ -206,12 +206,80 @@ TEST_CASE("the price knows what a card loses when many nodes send to it at once"
     const double real = simulate(plans, &exchange_plan::dispatch, 8192, nodes, costs).seconds;
     const double lossless = simulate(plans, &exchange_plan::dispatch, 8192, nodes, {}).seconds;
     REQUIRE(real > 1.5 * lossless);
-    const auto priced = *best_plan_all(nodes, placement, assigned,
-                                       {.row_bytes = 8192, .costs = costs})[0]
-                             .choice;
-    for (const cost_estimate& e : priced.candidates)
-        if (e.strategy == "node_aggregated")
-            CHECK(static_cast<double>(e.nanoseconds) * 1e-9 / real == Approx(1).margin(0.125));
+    row_loads loads(nodes, node_aggregated{}.phase_shapes(nodes), nodes.node_count());
+    std::vector<std::int64_t> expert_rows;
+    for (const exchange_plan& plan : plans) {
+        const auto& own = assigned[static_cast<std::size_t>(plan.rank)];
+        node_aggregated{}.add_loads({plan.rank, nodes, placement, own}, loads);
+        expert_rows.push_back(static_cast<std::int64_t>(plan.expert_row_count()));
+    }
+    const cost_estimate priced = price("node_aggregated", loads, expert_rows, 8192, costs);
+    CHECK(static_cast<double>(priced.nanoseconds) * 1e-9 / real == Approx(1).margin(0.125));
+}
+
+TEST_CASE("an order with a window is chosen where fan-in makes it cheaper and only there", "[plan]") {
+    const auto seconds = [](const std::vector<exchange_plan>& plans, std::size_t row_bytes,
+                            const topology& nodes, const cluster_costs& costs) {
+        return simulate(plans, &exchange_plan::dispatch, row_bytes, nodes, costs).seconds;
+    };
+    std::size_t ordered_plans = 0, twice_as_fast = 0;
+    for (const auto& [count, ranks] :
+         {std::pair<std::size_t, std::size_t>{3, 2}, {4, 4}, {8, 2}, {12, 1}})
+        for (const double skew : {0.0, 1.0})
+            for (const std::size_t row_bytes : {64u, 1024u, 8192u})
+                for (const std::size_t choices : {1u, 4u}) {
+                    const auto nodes = topology::uniform(count, ranks);
+                    const std::size_t experts = 2 * count * ranks;
+                    const auto placement = expert_placement::blocked(experts, count * ranks);
+                    const auto assigned = popular(count * ranks, 512, choices, experts, skew);
+                    CAPTURE(count, ranks, skew, row_bytes, choices);
+                    for (const auto& [loss, free] :
+                         {std::pair{0.0, 1.0}, {0.05, 1.0}, {0.3, 1.0}, {0.3, 2.5}, {0.5, 11.0}}) {
+                        plan_options options{.row_bytes = row_bytes, .costs = {}};
+                        options.costs.inter_node.fan_in_loss = loss;
+                        options.costs.inter_node.fan_in_free = free;
+                        CAPTURE(loss, free);
+                        const auto plans = best_plan_all(nodes, placement, assigned, options,
+                                                         candidates(direct{}));
+                        REQUIRE_NOTHROW(validate(plans));
+                        const cost_estimate& why = plans[0].choice->chosen();
+                        for (const exchange_plan& plan : plans)
+                            REQUIRE(plan.strategy == why.title());
+                        const auto plain = plan_all(direct{}, nodes, placement, assigned);
+                        if (why.window == 0) {
+                            for (std::size_t r = 0; r < plans.size(); ++r)
+                                REQUIRE(plans[r].dispatch == plain[r].dispatch);
+                            continue;
+                        }
+                        REQUIRE(loss > 0);
+                        REQUIRE(why.window == (free < 2 ? 2 : static_cast<std::size_t>(free)));
+                        REQUIRE(why.window < count - 1);
+                        const double real = seconds(plans, row_bytes, nodes, options.costs);
+                        const double before = seconds(plain, row_bytes, nodes, options.costs);
+                        CHECK(real < 1.02 * before);
+                        const double priced = static_cast<double>(why.nanoseconds) * 1e-9 / real;
+                        CHECK(priced > 0.75);
+                        CHECK(priced < 1.5);  // rather too high than too low
+                        ++ordered_plans;
+                        twice_as_fast += before > 2 * real;
+                    }
+                }
+    CHECK(ordered_plans > 20);
+    CHECK(twice_as_fast > 0);
+}
+
+TEST_CASE("a chosen order is told with its strategy", "[plan]") {
+    const auto nodes = topology::uniform(12, 1);
+    plan_options options{.row_bytes = 8192, .costs = {}};
+    options.costs.inter_node.fan_in_loss = 0.3;
+    const auto plans = best_plan_all(nodes, expert_placement::blocked(12, 12),
+                                     popular(12, 512, 2, 12, 0), options, candidates(direct{}));
+    const std::string name = "direct, rotated order, window 2";
+    CHECK(plans[3].strategy == name);
+    CHECK(describe(plans[3], 8192).find("chosen for rows of 8192 bytes: " + name + ", estimated") !=
+          std::string::npos);
+    CHECK(describe_json(plans[3], 8192).find("\"candidates\": [{\"strategy\": \"" + name + "\"") !=
+          std::string::npos);
 }
 
 TEST_CASE("the cheapest strategy is chosen, and every rank says why", "[plan]") {

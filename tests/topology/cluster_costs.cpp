@@ -53,6 +53,20 @@ TEST_CASE("eta is 1 up to the free number and falls from there", "[topology]") {
     CHECK(costs.eta(14) == 0.5);
 }
 
+TEST_CASE("as many nodes are let in as cost nothing but no fewer than two", "[topology]") {
+    inter_node_costs costs;
+    costs.fan_in_free = 4;
+    CHECK(costs.window() == 0);  // without a loss
+    costs.fan_in_loss = 0.1;
+    CHECK(costs.window() == 4);
+    costs.fan_in_free = 7.9;
+    CHECK(costs.window() == 7);
+    costs.fan_in_free = 1;
+    CHECK(costs.window() == 2);
+    costs.fan_in_free = 1e300;
+    CHECK(costs.window() == 0);
+}
+
 TEST_CASE("every field that makes no sense is refused by its name", "[topology]") {
     cluster_costs sound;
     sound.leaves = leaf_switches{};

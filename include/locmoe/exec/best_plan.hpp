@@ -66,13 +66,17 @@ chosen_strategy choose_together(executor<Backend, Kernels>& exchange, const assi
         choose(from, exchange.nodes(), options, backend.scan_counts(words).total);
     // All ranks have worked out the same, unless their processors round differently: then rank 0's
     // choice holds.
-    const std::int64_t own = backend.rank() == 0 ? static_cast<std::int64_t>(best.number) : 0;
-    best.number = static_cast<std::size_t>(backend.scan_counts(std::span(&own, 1)).total[0]);
+    std::int64_t own[] = {static_cast<std::int64_t>(best.number),
+                          static_cast<std::int64_t>(best.why.chosen().window)};
+    if (backend.rank() != 0) own[0] = own[1] = 0;
+    const std::vector<std::int64_t> agreed_on = backend.scan_counts(own).total;
+    best.number = static_cast<std::size_t>(agreed_on[0]);
     from.for_each([&](const auto& strategy, std::size_t number) {
         std::vector<cost_estimate>& priced = best.why.candidates;
         for (std::size_t i = priced.size(); number == best.number && i-- > 1;)
             if (priced[i].strategy == strategy.name()) std::swap(priced[i], priced[i - 1]);
     });
+    best.why.candidates.front().window = static_cast<std::size_t>(agreed_on[1]);
     return best;
 }
 
@@ -83,16 +87,16 @@ exchange_plan plan_chosen(executor<Backend, Kernels>& exchange, const assignment
     from.for_each([&](const auto& strategy, std::size_t number) {
         if (number == best.number) plan = exchange.plan(assigned, strategy);
     });
-    plan.choice = best.why;
-    return plan;
+    return in_chosen_order(std::move(plan), exchange.nodes(), best.why);
 }
 
 }  // namespace detail
 
 /// This rank's plan under the strategy that is cheapest for what all ranks have assigned, by the
-/// cost model of `price`; `plan.choice` says why. Collective: the same options and candidates on
-/// all ranks, otherwise plan_error on all. Sums 4 counts for each phase and rank, so at every step
-/// of a training rather use a `plan_cache`.
+/// cost model of `price`, in a rotated order with a window where fan-in makes that cheaper;
+/// `plan.choice` says why. Collective: the same options and candidates on all ranks, otherwise
+/// plan_error on all. Sums 4 counts for each phase and rank, so at every step of a training rather
+/// use a `plan_cache`.
 template <class Backend, class Kernels, class... Strategies>
 exchange_plan best_plan(executor<Backend, Kernels>& exchange, const assignment& assigned,
                         const plan_options& options, const candidates<Strategies...>& from) {

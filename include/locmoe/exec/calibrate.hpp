@@ -20,12 +20,16 @@ namespace locmoe::inline v0 {
 ///   time. One rank of each node sends for the rank's on the network, two ranks exchange for a
 ///   message's inside; for the card's, and a rank's inside, all ranks of a node send, inside four
 ///   messages each;
+/// - fan-in: the card's bytes from 2, 8, 32 and all other nodes (at most 64) at once, against those
+///   of one node; a loss of less than a tenth counts as none;
 /// - packing: `kernels.gather` of random rows of 4 KiB, on all ranks at once.
 ///
 /// A limit shows only where something reaches it. A message's bandwidth inside is at most the
 /// rank's, a rank's on the network at most the card's; a rank's inside comes out at most four times
 /// a message's, and the card's at most q times a rank's, q being the ranks of the second largest
-/// node. What leaf switches cost is in what is between nodes.
+/// node; nodes of fewer ranks take no part in it. A fan-in loss does not show where the overheads of
+/// so many messages take longer than their bytes. What leaf switches cost is in what is between
+/// nodes.
 /// Throws argument_error where options or topology do not fit, or differ among the ranks.
 template <exchange_backend Backend, row_kernels Kernels = host_kernels>
 calibration calibrate(Backend& backend, const topology& nodes, calibrate_options options = {},

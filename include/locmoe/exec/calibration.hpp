@@ -17,11 +17,12 @@ struct calibrate_options {
 };
 
 /// What `calibrate` found. A tier that no two ranks share was not measured and keeps the default
-/// costs; leaf switches and fan-in losses are never measured, so `costs` has none.
+/// costs; leaf switches are never measured, so `costs` has none.
 struct calibration {
     cluster_costs costs;      ///< as measured, else the default
     bool intra_node = false;  ///< measured: some node has two ranks
     bool inter_node = false;  ///< measured: there are two nodes
+    bool fan_in = false;      ///< measured: three nodes have as many ranks as the second largest
 };
 
 /// What was measured and what not, for a person.
@@ -37,13 +38,20 @@ inline std::string describe(const calibration& found) {
     };
     const auto origin = [](bool measured) { return measured ? "measured" : "not there, default"; };
     const auto& [inside, between, leaves, pack] = found.costs;
+    const std::string loss =
+        between.fan_in_loss > 0
+            ? concat("1 / (1 + ", between.fan_in_loss, " (f - ", between.fan_in_free,
+                     ")) of a card's bandwidth is left to more than ", between.fan_in_free,
+                     " nodes that send to one")
+            : std::string("no loss");
     return concat("intra-node (", origin(found.intra_node), "): latency ", ns(inside.latency),
                   ", overhead ", ns(inside.overhead), ", a message ",
                   rate(inside.message_bandwidth), ", a rank ", rate(inside.rank_bandwidth),
                   "\ninter-node (", origin(found.inter_node), "): latency ", ns(between.latency),
                   ", overhead ", ns(between.overhead), ", a rank ", rate(between.rank_bandwidth),
                   ", a card ", rate(between.nic_bandwidth), "\npacking (measured): ", rate(pack),
-                  "\nleaf switches, fan-in losses: not measured\n");
+                  "\nfan-in (", origin(found.fan_in), "): ", loss,
+                  "\nleaf switches: not measured\n");
 }
 
 }  // namespace locmoe

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace locmoe::inline v0 {
 
 /// Which order `choose_order` takes, and the window that it may give it.
 struct order_options {
-    std::size_t window = 4;            ///< nodes let in at a time, where fan-in costs bandwidth
+    /// Nodes let in at a time, where fan-in costs bandwidth; empty: as the costs say
+    std::optional<std::size_t> window = std::nullopt;
     std::size_t open_shop_nodes = 64;  ///< from so many nodes on, the open-shop order
 };
 
@@ -33,7 +35,8 @@ message_order choose_order(Backend& backend, const topology& nodes, const exchan
                            const cluster_costs& costs, order_options options = {}) {
     const bool fits = plan.rank_count == nodes.rank_count() && plan.rank == backend.rank();
     backend.agree(fits ? "" : "choose_order: the plan is of another rank or topology");
-    const std::size_t window = costs.inter_node.fan_in_loss > 0 ? options.window : 0;
+    std::size_t window = costs.inter_node.window();
+    if (window > 0 && options.window) window = *options.window;
     const node_id own = nodes.node_of(plan.rank);
     const std::size_t count = nodes.node_count();
     if (count < options.open_shop_nodes) return rotated_order(nodes, own, window);

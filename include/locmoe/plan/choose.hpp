@@ -12,6 +12,7 @@
 #include "locmoe/plan/cost_estimate.hpp"
 #include "locmoe/plan/detail/once_counter.hpp"
 #include "locmoe/plan/direct.hpp"
+#include "locmoe/plan/message_order.hpp"
 #include "locmoe/plan/node_aggregated.hpp"
 #include "locmoe/plan/node_balanced.hpp"
 #include "locmoe/plan/plan_all.hpp"
@@ -85,6 +86,34 @@ class named_places {
     std::size_t end_;
     std::vector<std::pair<std::string, std::size_t>> places_;
 };
+
+/// With a rotated order too, where fan-in costs bandwidth: the cheaper of the two. A window is held
+/// in one phase at a time, so it is of no use where chunks are under way side by side.
+inline cost_estimate price_in_order(const std::string& strategy, const row_loads& loads,
+                                    std::span<const std::int64_t> expert_rows,
+                                    const plan_options& options) {
+    const auto priced = [&](std::size_t window) {
+        return price(strategy, loads, expert_rows, options.row_bytes, options.costs, window);
+    };
+    cost_estimate posted_at_once = priced(0);
+    std::size_t outside = 0;
+    for (const phase_shape& p : loads.phases()) outside += p.tier == link_tier::inter_node;
+    const std::size_t window = options.costs.inter_node.window();
+    if (window == 0 || window + 1 >= loads.nodes().node_count() || outside != 1)
+        return posted_at_once;
+    cost_estimate in_order = priced(window);
+    return in_order.nanoseconds < posted_at_once.nanoseconds ? in_order : posted_at_once;
+}
+
+inline exchange_plan in_chosen_order(exchange_plan plan, const topology& nodes,
+                                     const plan_choice& why) {
+    const std::size_t window = why.chosen().window;
+    if (window > 0)
+        plan = ordered(std::move(plan), nodes,
+                       rotated_order(nodes, nodes.node_of(plan.rank), window));
+    plan.choice = why;
+    return plan;
+}
 
 template <class Strategy>
 row_loads empty_loads(const Strategy& strategy, const topology& nodes,
@@ -166,8 +195,7 @@ chosen_strategy choose(const candidates<Strategies...>& from, const topology& no
             expect(at + loads.words().size());
             loads.assign(sums.subspan(at, loads.words().size()));
             if constexpr (requires { strategy.settle(loads); }) loads = strategy.settle(loads);
-            priced = price(priced.strategy, loads, sums.first(ranks), options.row_bytes,
-                           options.costs);
+            priced = detail::price_in_order(priced.strategy, loads, sums.first(ranks), options);
         }
         // Insertion by price: those that decline stay last.
         std::size_t place = best.why.candidates.size();
@@ -212,7 +240,8 @@ std::vector<exchange_plan> best_plan_all(const topology& nodes, const expert_pla
     from.for_each([&](const auto& strategy, std::size_t number) {
         if (number == best.number) plans = plan_all(strategy, nodes, placement, assigned);
     });
-    for (exchange_plan& plan : plans) plan.choice = best.why;
+    for (exchange_plan& plan : plans)
+        plan = detail::in_chosen_order(std::move(plan), nodes, best.why);
     return plans;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "locmoe/core/error.hpp"
 #include "locmoe/topology/topology.hpp"
 
 namespace locmoe::inline v0 {
@@ -31,6 +32,13 @@ struct cost_estimate {
     std::vector<phase_cost> phases;  ///< in the order in which they are posted
     std::int64_t deliver = 0;        ///< nanoseconds to place the rows that came in
     std::string declined;            ///< why the strategy has no price; "" where it has one
+    std::size_t window = 0;  ///< of a rotated `message_order`, where that is cheaper; 0: none
+
+    /// Strategy and order, as the plan has them.
+    std::string title() const {
+        return window == 0 ? strategy
+                           : detail::concat(strategy, ", rotated order, window ", window);
+    }
 
     friend bool operator==(const cost_estimate&, const cost_estimate&) = default;
 };

@@ -46,7 +46,7 @@ inline std::string milliseconds(std::int64_t nanoseconds) {
 /// Why the plan is of its strategy.
 inline void describe_choice(std::string& text, const plan_choice& choice) {
     const cost_estimate& best = choice.chosen();
-    text += concat("  chosen for rows of ", choice.row_bytes, " bytes: ", best.strategy);
+    text += concat("  chosen for rows of ", choice.row_bytes, " bytes: ", best.title());
     if (!best.declined.empty()) {
         text += concat(", as a fallback, for no strategy fits; it does not, for ", best.declined,
                        "\n");
@@ -66,7 +66,7 @@ inline void describe_choice(std::string& text, const plan_choice& choice) {
             text += concat("    declined: ", other.strategy, ", for ", other.declined, "\n");
             continue;
         }
-        text += concat("    ", rank, ": ", other.strategy, ", ", milliseconds(other.nanoseconds),
+        text += concat("    ", rank, ": ", other.title(), ", ", milliseconds(other.nanoseconds),
                        other.nanoseconds < best.nanoseconds ? ", equal as far as prices tell" : "",
                        "\n");
         rank = "then";
@@ -76,7 +76,7 @@ inline void describe_choice(std::string& text, const plan_choice& choice) {
 inline std::string json(const plan_choice& choice) {
     std::string all;
     for (const cost_estimate& c : choice.candidates) {
-        all += concat(all.empty() ? "" : ", ", R"({"strategy": ")", c.strategy, R"(", )");
+        all += concat(all.empty() ? "" : ", ", R"({"strategy": ")", c.title(), R"(", )");
         all += c.declined.empty() ? concat(R"("nanoseconds": )", c.nanoseconds, "}")
                                   : concat(R"("declined": ")", c.declined, R"("})");
     }

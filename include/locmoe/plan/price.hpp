@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "locmoe/plan/cost_estimate.hpp"
+#include "locmoe/plan/message_order.hpp"
 #include "locmoe/plan/row_loads.hpp"
 #include "locmoe/topology/cluster_costs.hpp"
 #include "locmoe/topology/topology.hpp"
@@ -57,8 +58,20 @@ struct phase_seconds {
     double spread = 0;     ///< of the sizes of messages, as a part of their mean
 };
 
+/// How many nodes a card hears from at once where each node lets in `window`, or as many as give it
+/// message_order's bytes. Where a rank gets m messages of a node, these come at different times,
+/// and about 2 - 1/m times as many nodes have some under way (fitted to `simulate`).
+inline std::size_t let_in(std::size_t window, std::size_t senders, double messages_in,
+                          double card_bytes) {
+    const auto all = static_cast<double>(senders);
+    const double full = static_cast<double>(message_order{}.window_bytes) * all / card_bytes;
+    double nodes = full > static_cast<double>(window) ? full : static_cast<double>(window);
+    if (messages_in > all) nodes *= 2 - all / messages_in;
+    return nodes < all ? static_cast<std::size_t>(std::ceil(nodes)) : senders;
+}
+
 inline phase_seconds time_phase(const row_loads& loads, std::size_t phase, double row_bytes,
-                                const cluster_costs& costs) {
+                                const cluster_costs& costs, std::size_t window) {
     const topology& nodes = loads.nodes();
     const bool outside = loads.phases()[phase].tier == link_tier::inter_node;
     busiest ranks(nodes.rank_count());
@@ -99,10 +112,15 @@ inline phase_seconds time_phase(const row_loads& loads, std::size_t phase, doubl
                             link.rank_bandwidth < link.nic_bandwidth ? link.rank_bandwidth
                                                                      : link.nic_bandwidth);
         const std::size_t peers = loads.phases()[phase].peers;
-        const std::size_t senders = nodes.node_count() - 1 < peers ? nodes.node_count() - 1 : peers;
+        std::size_t senders = nodes.node_count() - 1 < peers ? nodes.node_count() - 1 : peers;
+        if (window > 0 && cards.rows_in() > 0)
+            senders = let_in(window, senders, static_cast<double>(messages_in),
+                             cards.rows_in() * row_bytes);
         raise(t.bytes, seconds(cards.rows(), link.nic_bandwidth));
         raise(t.bytes, seconds(cards.rows_in(), link.nic_bandwidth * link.eta(senders)));
         raise(t.bytes, seconds(ranks.rows(), link.rank_bandwidth));
+        // One of so many that a card waits for may be late (0.03 to 0.1 in `simulate`).
+        if (window > 0) t.bytes *= 1 + 0.1 / static_cast<double>(window);
         if (costs.leaves && loads.leaf_count() > 1) {
             t.latency += costs.leaves->latency;
             for (std::size_t leaf = 0; leaf < loads.leaf_count(); ++leaf)
@@ -157,15 +175,16 @@ inline double transfer_seconds(const phase_seconds& t, double gamma) {
 ///
 /// It takes the worst of each part as if they met on one rank: under skew it is mostly too high.
 /// Messages of phases that pass rows on are counted as if no two sources' rows shared one, up to
-/// the phase's peers. A card that hears from f nodes at once takes in eta(f) of its bandwidth, as
-/// it does unless an order with a window is put on the plan (`message_order`). Metadata is left
-/// out.
+/// the phase's peers. A card that hears from f nodes at once takes in eta(f) of its bandwidth; f is
+/// all that send to it, or what the `window` of a rotated order lets in (`message_order`). Metadata
+/// is left out.
 inline cost_estimate price(std::string strategy, const row_loads& loads,
                            std::span<const std::int64_t> expert_rows, std::size_t row_bytes,
-                           const cluster_costs& costs) {
+                           const cluster_costs& costs, std::size_t window = 0) {
     using detail::nanoseconds;
     cost_estimate estimate;
     estimate.strategy = std::move(strategy);
+    estimate.window = window;
     const auto bytes = static_cast<double>(row_bytes);
     std::vector<double> done;  // by phase
     double posted = 0;
@@ -173,7 +192,7 @@ inline cost_estimate price(std::string strategy, const row_loads& loads,
     double inside_free = 0;
     for (std::size_t p = 0; p < loads.phases().size(); ++p) {
         const phase_shape& shape = loads.phases()[p];
-        const detail::phase_seconds t = detail::time_phase(loads, p, bytes, costs);
+        const detail::phase_seconds t = detail::time_phase(loads, p, bytes, costs, window);
         double start = posted;
         for (std::size_t before = 0; before < shape.needs; ++before)
             if (done[before] > start) start = done[before];

@@ -34,6 +34,14 @@ struct inter_node_costs {
         const double over = static_cast<double>(f) - fan_in_free;
         return over > 0 ? 1 / (1 + fan_in_loss * over) : 1;
     }
+
+    /// How many nodes a `message_order` should let in at a time: as many as cost nothing, and two
+    /// at least, since one may be late. 0, for all, without a loss.
+    std::size_t window() const {
+        constexpr double no_limit = 1e9;
+        if (!(fan_in_loss > 0 && fan_in_free < no_limit)) return 0;
+        return fan_in_free < 2 ? 2 : static_cast<std::size_t>(fan_in_free);
+    }
 };
 
 /// Nodes 0 to m - 1 on leaf switch 0, m to 2 m - 1 on leaf switch 1, ... The spine above is ideal.

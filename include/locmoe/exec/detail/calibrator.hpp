@@ -18,6 +18,7 @@
 #include "locmoe/exec/backend.hpp"
 #include "locmoe/exec/calibration.hpp"
 #include "locmoe/exec/detail/agreed.hpp"
+#include "locmoe/exec/detail/fan_in_fit.hpp"
 #include "locmoe/exec/row_kernels.hpp"
 #include "locmoe/exec/verify_agreement.hpp"
 #include "locmoe/plan/flow.hpp"
@@ -58,7 +59,10 @@ class calibrator {
         calibration found;
         found.intra_node = largest > 1;
         found.inter_node = rails > 0;
-        measurements_ = 7u * (found.intra_node + found.inter_node) + 1u;
+        const std::vector<std::size_t> fan_ins = fan_ins_of(rails);
+        found.fan_in = !fan_ins.empty();
+        measurements_ =
+            7u * (found.intra_node + found.inter_node) + 2u * fan_ins.size() + 1u;
 
         measured_tier inside, between;
         if (found.intra_node) {
@@ -71,6 +75,12 @@ class calibrator {
             between.one_bytes = large_messages(ring_between(1), 1);
             between.all_bytes = large_messages(ring_between(rails), 1);
         }
+        for (const std::size_t nodes : fan_ins)
+            for (const std::size_t part : {4u, 1u})
+                measure([&] {
+                    return step_seconds(ring_between(rails, nodes), nodes,
+                                        between.all_bytes / part / nodes);
+                });
         measure([&] { return gather_seconds(); });
 
         share_worst();
@@ -86,6 +96,14 @@ class calibrator {
                 found.costs.inter_node = {between.latency(), between.overhead(),
                                           between.one_bandwidth(),
                                           static_cast<double>(rails) * between.all_bandwidth()};
+                std::vector<fan_in_point> points;
+                for (const std::size_t nodes : fan_ins) {
+                    const double quarter = *time++, whole = *time++;
+                    points.push_back({nodes, between.all_bandwidth() /
+                                                 between.bandwidth(between.all_bytes, quarter,
+                                                                   whole, nodes)});
+                }
+                fit_fan_in(points, found.costs.inter_node);
             }
             found.costs.pack_bandwidth =
                 *time > 0 ? static_cast<double>(gathered_rows() * row_bytes) / *time
@@ -99,6 +117,7 @@ class calibrator {
     static constexpr std::size_t streams = 4;  // messages of a rank that fill its links
     static constexpr std::size_t few = 16;     // messages in flight, for the overhead of each
     static constexpr std::size_t many = 128;
+    static constexpr std::size_t most_fan_in = 64;  // nodes
     static constexpr std::size_t least_bytes = 4096;
     static constexpr std::size_t least_repetitions = 5;
     static constexpr std::size_t row_bytes = 4096;
@@ -133,9 +152,11 @@ class calibrator {
         /// What latency and overhead take is in both times, and is known where it hardly counts:
         /// then one time is less noisy than the difference of two. Where the large message took
         /// hardly longer than its quarter, the difference is noise.
-        double bandwidth(std::size_t bytes, double quarter, double whole) const {
+        double bandwidth(std::size_t bytes, double quarter, double whole,
+                         std::size_t messages = 1) const {
             const auto b = static_cast<double>(bytes);
-            if (whole > 300 * step) return b / (whole - step);
+            const double fixed = step + static_cast<double>(messages - 1) * overhead();
+            if (whole > 300 * fixed) return b / (whole - fixed);
             if (whole > 1.25 * quarter) return 0.75 * b / (whole - quarter);
             return b / (whole > 1e-9 ? whole : 1e-9);
         }
@@ -191,21 +212,41 @@ class calibrator {
         return ring;
     }
 
-    /// For each local index below `rails`, the ranks of that index in a circle over their nodes.
-    std::vector<neighbours> ring_between(std::size_t rails) const {
+    /// For each local index below `rails`, the ranks of that index in a circle over the nodes that
+    /// have so many ranks: a node hears from as many nodes as there are messages. Message i goes
+    /// 1 + i ranks ahead.
+    std::vector<neighbours> ring_between(std::size_t rails, std::size_t messages = 1) const {
         const std::size_t index = nodes_.local_index(backend_.rank());
-        if (index >= rails) return {};
+        if (index >= rails || nodes_.ranks_of(nodes_.node_of(backend_.rank())).size() < rails)
+            return {};
         std::vector<rank_id> rail;
         std::size_t here = 0;
         for (std::size_t n = 0; n < nodes_.node_count(); ++n) {
             const auto ranks = nodes_.ranks_of(static_cast<node_id>(n));
-            if (ranks.size() <= index) continue;
+            if (ranks.size() < rails) continue;
             if (ranks[index] == backend_.rank()) here = rail.size();
             rail.push_back(ranks[index]);
         }
         const std::size_t size = rail.size();
-        if (size < 2) return {};
-        return {{rail[(here + 1) % size], rail[(here + size - 1) % size]}};
+        std::vector<neighbours> ring;
+        for (std::size_t ahead = 1; ahead <= messages; ++ahead)
+            ring.push_back({rail[(here + ahead) % size], rail[(here + size - ahead) % size]});
+        return ring;
+    }
+
+    /// How many nodes send to one at once, where losses are looked for: 2, 8 and 32, and last as
+    /// many as there are, at most 64; none but 2 is near the last.
+    std::vector<std::size_t> fan_ins_of(std::size_t rails) const {
+        std::size_t others = 0;
+        for (std::size_t n = 0; n < nodes_.node_count(); ++n)
+            others += nodes_.ranks_of(static_cast<node_id>(n)).size() >= rails;
+        others = others - 1 < most_fan_in ? others - 1 : most_fan_in;
+        std::vector<std::size_t> fan_ins;
+        if (rails == 0 || others < 2) return fan_ins;
+        for (std::size_t nodes = 2; nodes < others; nodes *= 4)
+            if (nodes == 2 || 2 * nodes <= others) fan_ins.push_back(nodes);
+        fan_ins.push_back(others);
+        return fan_ins;
     }
 
     /// All messages posted at once, and waited for.
@@ -330,6 +371,8 @@ class calibrator {
                                   &costs.inter_node.overhead,
                                   &costs.inter_node.rank_bandwidth,
                                   &costs.inter_node.nic_bandwidth,
+                                  &costs.inter_node.fan_in_loss,
+                                  &costs.inter_node.fan_in_free,
                                   &costs.pack_bandwidth};
         std::vector<std::int64_t> bits;
         for (const double* f : fields)

@@ -33,7 +33,7 @@ inline std::string choice_sentence(const plan_choice& choice) {
         text += concat(", ", times_bound(choice, best.nanoseconds), " times the lower bound of ",
                        time_text(seconds_of(choice.lower_bound)));
     if (choice.candidates.size() > 1 && choice.candidates[1].declined.empty())
-        text += concat(". Runner-up: ", escaped(choice.candidates[1].strategy), ", ",
+        text += concat(". Runner-up: ", escaped(choice.candidates[1].title()), ", ",
                        time_text(seconds_of(choice.candidates[1].nanoseconds)),
                        choice.candidates[1].nanoseconds < best.nanoseconds
                            ? ", equal as far as prices tell"
@@ -48,7 +48,7 @@ inline std::string choice_table(const plan_choice& choice) {
         if (c.declined.empty() && c.nanoseconds > most) most = c.nanoseconds;
     std::string rows;
     for (const cost_estimate& c : choice.candidates) {
-        rows += concat("<tr><td class=\"name\">", escaped(c.strategy), "</td>");
+        rows += concat("<tr><td class=\"name\">", escaped(c.title()), "</td>");
         if (c.declined.empty())
             rows += concat(cell(time_text(seconds_of(c.nanoseconds))),
                            cell(times_bound(choice, c.nanoseconds)),
