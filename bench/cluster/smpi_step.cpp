@@ -205,7 +205,7 @@ class simulated_rank {
   public:
     explicit simulated_rank(const job& j)
         : job_(j),
-          world_(MPI_COMM_WORLD),
+          world_(MPI_COMM_WORLD, {.deadline = std::nullopt}),
           rank_(static_cast<std::size_t>(world_.rank())),
           nodes_(topology::uniform(j.nodes, j.ranks_per_node)),
           member_(j.member_of(rank_)),
@@ -223,6 +223,8 @@ class simulated_rank {
     simulated_rank& operator=(const simulated_rank&) = delete;
 
     void step() {
+        // Once a job, not at every layer: it hardly changes.
+        if (job_.exchange == "chosen") chunks_ = chunk_count_for(make_plan(assign_tokens(0)));
         MPI_Barrier(MPI_COMM_WORLD);
         for (std::size_t l = 0; l < job_.layers; ++l) forward(l);
         for (std::size_t l = job_.layers; l-- > 0;) backward(l);
@@ -453,10 +455,9 @@ class simulated_rank {
         });
         timed(part::plan, [&] {
             s.plan = make_plan(assign_tokens(l));
-            const std::size_t chunks = chunk_count_for(s.plan);
-            chunks_used = chunks;
+            chunks_used = chunks_;
             strategy_used = s.plan.strategy;
-            if (chunks > 1) s.chunked.emplace(exchange_->pipeline(std::move(s.plan), chunks));
+            if (chunks_ > 1) s.chunked.emplace(exchange_->pipeline(std::move(s.plan), chunks_));
         });
         count(s.whole());
         s.weights.assign(job_.tokens * job_.choices, 1.0f);
@@ -563,6 +564,7 @@ class simulated_rank {
     std::optional<exchanger> exchange_;
     std::vector<layer_state> states_;
     std::byte* rows_ = nullptr;
+    std::size_t chunks_ = 1;
     double computed_ = 0;
 };
 
@@ -600,12 +602,15 @@ parts take_apart(const job& j) {
                 all.compute += mean * (e.end - e.begin);
                 continue;
             }
+            if (e.kind == part::end) {  // for the sums of gradients on other ranks
+                all.gradients += mean * (e.end - e.begin);
+                continue;
+            }
             all.idle += mean * waited;
             if (e.kind == part::inside_node) all.inside_node += mean * rest;
             if (e.kind == part::plan) all.plan += mean * rest;
             if (e.kind == part::exchange) all.exchange += mean * rest;
             if (e.kind == part::gradients) all.gradients += mean * rest;
-            if (e.kind == part::end) all.idle += mean * rest;
             if (e.kind != part::pipeline) continue;
             const double others = std::min(rest - e.computed, most_computed - e.computed);
             all.compute += mean * e.computed;

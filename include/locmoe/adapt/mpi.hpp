@@ -234,7 +234,7 @@ class mpi_backend {
         // after it: two tags keep them apart.
         const int tag = message_tags[exchanges_++ % 2];
         std::vector<message> received;
-        std::vector<detail::outgoing_words> sends;
+        std::vector<detail::words_under_way> sends;
         sends.reserve(messages.size());
         for (message& m : messages) {
             if (m.peer == rank()) {
@@ -242,7 +242,7 @@ class mpi_backend {
                 continue;
             }
             const int words = detail::mpi_count(m.words.size(), "exchange_messages", "words");
-            detail::outgoing_words& sent = sends.emplace_back(std::move(m.words));
+            detail::words_under_way& sent = sends.emplace_back(std::move(m.words));
             detail::check_mpi(MPI_Issend(sent.words.data(), words, MPI_INT64_T, m.peer, tag,
                                          comm_.get(), &sent.request),
                               "MPI_Issend");
@@ -250,11 +250,10 @@ class mpi_backend {
         MPI_Request barrier = MPI_REQUEST_NULL;
         std::size_t taken = 0;
         int all_here = 0;
+        std::vector<detail::words_under_way> coming;
         watch_.until("exchange_messages", [&] {
-            message fresh;
-            while (detail::receive_words(watch_, comm_.get(), "exchange_messages",
-                                         MPI_ANY_SOURCE, tag, fresh))
-                received.push_back(std::move(fresh));
+            while (auto fresh = detail::begin_receive(comm_.get(), MPI_ANY_SOURCE, tag))
+                coming.push_back(*std::move(fresh));
             int done = 1;
             for (; taken < sends.size(); ++taken) {
                 detail::check_mpi(MPI_Test(&sends[taken].request, &done, MPI_STATUS_IGNORE),
@@ -266,6 +265,8 @@ class mpi_backend {
             detail::check_mpi(MPI_Test(&barrier, &all_here, MPI_STATUS_IGNORE), "MPI_Test");
             return all_here != 0;
         });
+        for (detail::words_under_way& c : coming)
+            received.push_back(detail::end_receive(watch_, "exchange_messages", c));
         std::stable_sort(received.begin(), received.end(),
                          [](const message& a, const message& b) { return a.peer < b.peer; });
         return received;

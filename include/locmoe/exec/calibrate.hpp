@@ -27,8 +27,8 @@ namespace locmoe::inline v0 {
 /// A limit shows only where something reaches it. A message's bandwidth inside is at most the
 /// rank's, a rank's on the network at most the card's; a rank's inside comes out at most four times
 /// a message's, and the card's at most q times a rank's, q being the ranks of the second largest
-/// node; nodes of fewer ranks take no part in it. A fan-in loss does not show where the overheads of
-/// so many messages take longer than their bytes. What leaf switches cost is in what is between
+/// node; nodes of fewer ranks take no part in it. A fan-in loss does not show where the overheads
+/// of so many messages take longer than their bytes. What leaf switches cost is in what is between
 /// nodes.
 /// Throws argument_error where options or topology do not fit, or differ among the ranks.
 template <exchange_backend Backend, row_kernels Kernels = host_kernels>

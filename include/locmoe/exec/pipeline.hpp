@@ -204,8 +204,8 @@ class pipeline {
                                                  .value()};
     }
 
-    /// Each rank tells the ranks it sends to which chunk a row is of, as all of them will in chunks;
-    /// then the chunks are checked, once and for all, as the executor checks every exchange.
+    /// Ranks tell those that they send rows to which chunk a row is of; then each cuts its plan, and
+    /// the chunks are checked, once and for all, as the executor checks every exchange.
     void cut(std::size_t chunks) {
         const auto tokens = as_numbers(chunk_of_tokens(whole_.token_count, chunks));
         const auto pairs = as_numbers(chunk_of_pairs(whole_, chunks));
@@ -270,8 +270,8 @@ class pipeline {
         combine_legs_ = legs(whole_.combine);
     }
 
-    /// The chunk of a row, and 2^32 for the row itself: where m rows of a chunk are added up, m times
-    /// both.
+    /// The chunk of a row, and 2^32 for the row itself: where m rows of a chunk are added up, m
+    /// times both.
     using chunk_sum = std::int64_t;
     static constexpr chunk_sum one_row = chunk_sum{1} << 32;
 
@@ -285,7 +285,8 @@ class pipeline {
         std::vector<std::int32_t> chunks;
         chunks.reserve(numbers.size());
         for (const chunk_sum n : numbers)
-            chunks.push_back(static_cast<std::int32_t>(n < one_row ? 0 : n % one_row / (n / one_row)));
+            chunks.push_back(
+                static_cast<std::int32_t>(n < one_row ? 0 : n % one_row / (n / one_row)));
         return chunks;
     }
 
@@ -309,8 +310,9 @@ class pipeline {
     }
 
     /// The number that each expert row has after `carry`.
-    static std::vector<chunk_sum> at_expert(const flow& moved, const std::vector<chunk_sum>& sources,
-                                         const std::vector<chunk_sum>& staged) {
+    static std::vector<chunk_sum> at_expert(const flow& moved,
+                                            const std::vector<chunk_sum>& sources,
+                                            const std::vector<chunk_sum>& staged) {
         std::vector<chunk_sum> numbers;
         numbers.reserve(moved.deliver.from.size());
         for (const row_index r : moved.deliver.from) {

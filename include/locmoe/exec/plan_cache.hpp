@@ -32,12 +32,12 @@ struct plan_cache_counts {
     std::size_t choices_made = 0;    ///< all strategies were priced, then planned
 };
 
-/// The best plans of a training, step by step; where nothing new has to be found out, at the cost of
-/// two agreements, with nothing allocated. A plan is used again where every rank has assigned the same as before
-/// (a recomputed forward pass, a layer that shares another's routing, a router that does not
-/// learn). Else a choice of strategy is used again where every rank sends about the same counts
-/// to the others as before. Else all strategies are priced. Entries that were used longest ago
-/// make place.
+/// The best plans of a training, step by step; where nothing new has to be found out, at the cost
+/// of two agreements, with nothing allocated. A plan is used again where every rank has assigned
+/// the same as before (a recomputed forward pass, a layer that shares another's routing, a router
+/// that does not learn). Else a choice of strategy is used again where every rank sends about the
+/// same counts to the others as before. Else all strategies are priced. Entries that were used
+/// longest ago make place.
 ///
 /// `exchange` outlives it. All ranks build it and call `plan` together, with the same options.
 template <class Executor, class Candidates>

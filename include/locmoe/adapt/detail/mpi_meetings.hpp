@@ -83,10 +83,10 @@ class mpi_meetings {
         const auto culprit = static_cast<rank_id>(lowest);
         message words{culprit, {failure.begin(), failure.end()}};
         if (culprit == comm_.rank()) {
-            std::vector<outgoing_words> sends;
+            std::vector<words_under_way> sends;
             for (int r = 0; r < comm_.rank_count(); ++r)
                 if (r != comm_.rank()) send(r, sends.emplace_back(words.words));
-            for (outgoing_words& s : sends) watch_.wait("agree", s.request, MPI_STATUS_IGNORE);
+            for (words_under_way& s : sends) watch_.wait("agree", s.request, MPI_STATUS_IGNORE);
         } else {
             watch_.until("agree", [&] { return receive("agree", culprit, words); });
         }
@@ -107,7 +107,7 @@ class mpi_meetings {
         while (meeting * 2 <= comm_.rank_count()) meeting *= 2;
         const int merged = comm_.rank_count() - meeting;  // pairs of which one does so for both
         const auto tell_to = [&](int rank, bool result) {
-            outgoing_words said(tell(result));
+            words_under_way said(tell(result));
             said.words.insert(said.words.begin(), operation[0]);
             send(rank, said);
             return said;
@@ -122,11 +122,11 @@ class mpi_meetings {
             }
             hear(std::span<const std::int64_t>(heard.words).subspan(1), as);
         };
-        const auto end = [&](outgoing_words& said) {
+        const auto end = [&](words_under_way& said) {
             watch_.wait(operation, said.request, MPI_STATUS_IGNORE);
         };
         if (own < 2 * merged && own % 2 == 1) {
-            outgoing_words said = tell_to(own - 1, false);
+            words_under_way said = tell_to(own - 1, false);
             hear_from(own - 1, from_whom::merged);
             return end(said);
         }
@@ -135,17 +135,17 @@ class mpi_meetings {
         for (int apart = 1; apart < meeting; apart *= 2) {
             const int other = place ^ apart;
             const int rank = other < merged ? 2 * other : other + merged;
-            outgoing_words said = tell_to(rank, false);
+            words_under_way said = tell_to(rank, false);
             hear_from(rank, rank < own ? from_whom::lower : from_whom::higher);
             end(said);
         }
         if (own < 2 * merged) {
-            outgoing_words said = tell_to(own + 1, true);
+            words_under_way said = tell_to(own + 1, true);
             end(said);
         }
     }
 
-    void send(int to, outgoing_words& what) {
+    void send(int to, words_under_way& what) {
         const int words = mpi_count(what.words.size(), "mpi_backend", "words");
         check_mpi(MPI_Isend(what.words.data(), words, MPI_INT64_T, to, tag_, comm_.get(),
                             &what.request),

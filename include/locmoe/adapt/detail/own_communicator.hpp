@@ -16,8 +16,8 @@ namespace locmoe::inline v0::detail {
 /// come back as codes.
 class own_communicator {
   public:
-    /// Collective. Throws backend_error on all ranks where one does not come before the deadline; then
-    /// the user's communicator is of no use any more either.
+    /// Collective. Throws backend_error on all ranks where one does not come before the deadline;
+    /// then the user's communicator is of no use any more either.
     own_communicator(MPI_Comm users, const char* function,
                      std::optional<std::chrono::milliseconds> deadline = std::nullopt) {
         int initialised = 0;
@@ -67,10 +67,11 @@ class own_communicator {
   private:
     own_communicator() = default;
 
-    /// Until there is a communicator of our own, the watch speaks by the highest tag of the user's, if
-    /// a rank is late.
+    /// Until there is a communicator of our own, the watch speaks by the highest tag of the user's,
+    /// if a rank is late. Without a deadline nothing is to be watched (and SMPI has no idup).
     void duplicate(MPI_Comm users, const char* function,
                    std::optional<std::chrono::milliseconds> deadline) {
+        if (!deadline) return check_mpi(MPI_Comm_dup(users, &comm_), "MPI_Comm_dup");
         const int* highest_tag = nullptr;
         int known = 0;
         check_mpi(MPI_Comm_get_attr(users, MPI_TAG_UB, &highest_tag, &known), "MPI_Comm_get_attr");
