@@ -212,9 +212,10 @@ class simulated_rank {
           peers_(split(static_cast<int>(rank_ % j.tensor_parallel))),
           decided_(read(j)) {
         if (j.slots > 0) replicate();
-        const auto placement = this->placement();
-        exchange_.emplace(on_world() ? world_ : peers_,
-                          on_world() ? nodes_ : j.member_nodes(), placement);
+        exchange_.reserve(j.layers);
+        for (std::size_t l = 0; l < j.layers; ++l)
+            exchange_.emplace_back(on_world() ? world_ : peers_,
+                                   on_world() ? nodes_ : j.member_nodes(), placement(l));
         static std::byte* all_rows = nullptr;
         if (all_rows == nullptr) all_rows = static_cast<std::byte*>(SMPI_SHARED_MALLOC(room));
         rows_ = all_rows;
@@ -224,7 +225,7 @@ class simulated_rank {
 
     void step() {
         // Once a job, not at every layer: it hardly changes.
-        if (job_.exchange == "chosen") chunks_ = chunk_count_for(make_plan(assign_tokens(0)));
+        if (job_.exchange == "chosen") chunks_ = chunk_count_for(make_plan(0, assign_tokens(0)));
         MPI_Barrier(MPI_COMM_WORLD);
         for (std::size_t l = 0; l < job_.layers; ++l) forward(l);
         for (std::size_t l = job_.layers; l-- > 0;) backward(l);
@@ -272,40 +273,39 @@ class simulated_rank {
         return all;
     }
 
-    /// By the loads of all layers, each node's own: what a job observes while it trains.
+    /// Each layer by its own loads, each node's own: what a job observes while it trains. The load
+    /// cap is tight: the exchange hides under the experts, waiting for the fullest node does not.
     void replicate() {
-        static std::optional<replicated_placement> placed;
-        if (!placed) {
-            const topology nodes = job_.member_nodes();
+        static std::vector<replicated_placement> placed;
+        const topology nodes = job_.member_nodes();
+        for (std::size_t l = placed.size(); l < job_.layers; ++l) {
+            const auto& layer = decided_[l];
             std::vector<std::int64_t> loads(job_.nodes * job_.experts, 0);
-            for (const auto& layer : decided_) {
-                std::vector<std::int64_t> before(job_.experts, 0);
-                for (std::size_t m = 0; m < layer.size(); ++m) {
-                    const auto node = static_cast<std::size_t>(
-                        nodes.node_of(static_cast<rank_id>(m)));
-                    const assignment kept =
-                        assign(layer[m], {.capacity = capacity(), .before = before});
-                    for (const expert_id e : kept.expert)
-                        if (e != no_expert)
-                            ++loads[node * job_.experts + static_cast<std::size_t>(e)];
-                    const auto counts = count_choices(layer[m]);
-                    for (std::size_t e = 0; e < before.size(); ++e) before[e] += counts[e];
-                }
+            std::vector<std::int64_t> before(job_.experts, 0);
+            for (std::size_t m = 0; m < layer.size(); ++m) {
+                const auto node =
+                    static_cast<std::size_t>(nodes.node_of(static_cast<rank_id>(m)));
+                const assignment kept =
+                    assign(layer[m], {.capacity = capacity(), .before = before});
+                for (const expert_id e : kept.expert)
+                    if (e != no_expert) ++loads[node * job_.experts + static_cast<std::size_t>(e)];
+                const auto counts = count_choices(layer[m]);
+                for (std::size_t e = 0; e < before.size(); ++e) before[e] += counts[e];
             }
-            placed = balance_experts({loads.data(), job_.nodes, job_.experts}, nodes,
-                                     {.slots_per_rank = job_.slots});
+            placed.push_back(balance_experts({loads.data(), job_.nodes, job_.experts}, nodes,
+                                             {.slots_per_rank = job_.slots, .load_cap = 1.0}));
         }
         placed_ = placed;
     }
 
     /// Of the experts' copies over members.
-    expert_placement member_placement() const {
-        return placed_ ? placed_->physical()
-                       : expert_placement::blocked(job_.experts, job_.members());
+    expert_placement member_placement(std::size_t l) const {
+        return placed_.empty() ? expert_placement::blocked(job_.experts, job_.members())
+                               : placed_[l].physical();
     }
     /// The same over the ranks of the exchange; a tensor-parallel group is known by its first rank.
-    expert_placement placement() const {
-        const auto members = member_placement();
+    expert_placement placement(std::size_t l) const {
+        const auto members = member_placement(l);
         if (!on_world() || !tensor_parallel()) return members;
         std::vector<rank_id> rank_of;
         for (std::size_t e = 0; e < members.expert_count(); ++e)
@@ -384,10 +384,10 @@ class simulated_rank {
         options.before = scan.before;
         options.capacity = capacity();
         const assignment logical = assign(chosen, options);
-        if (!placed_) return logical;
+        if (placed_.empty()) return logical;
         routing kept = chosen;
         kept.chosen = logical.expert;
-        return assign(to_physical(kept, *placed_, static_cast<rank_id>(member_)), {});
+        return assign(to_physical(kept, placed_[l], static_cast<rank_id>(member_)), {});
     }
 
     std::optional<std::int64_t> capacity() const {
@@ -402,13 +402,13 @@ class simulated_rank {
                                       static_cast<double>(job_.experts)));
     }
 
-    exchange_plan make_plan(const assignment& assigned) {
+    exchange_plan make_plan(std::size_t l, const assignment& assigned) {
         if (job_.exchange == "padded")
-            return exchange_->plan(assigned, capacity_padded{direct{}, padded_rows()});
-        if (job_.exchange == "flat") return exchange_->plan(assigned, direct{});
+            return exchange_[l].plan(assigned, capacity_padded{direct{}, padded_rows()});
+        if (job_.exchange == "flat") return exchange_[l].plan(assigned, direct{});
         if (tensor_parallel())
-            return exchange_->plan(assigned, group_wise{job_.tensor_parallel});
-        return best_plan(*exchange_, assigned,
+            return exchange_[l].plan(assigned, group_wise{job_.tensor_parallel});
+        return best_plan(exchange_[l], assigned,
                          {.row_bytes = job_.sent_row_bytes(), .costs = platform_costs(job_)});
     }
 
@@ -454,10 +454,10 @@ class simulated_rank {
             compute(2 * static_cast<double>(job_.tokens * job_.experts * job_.row_bytes / 2));
         });
         timed(part::plan, [&] {
-            s.plan = make_plan(assign_tokens(l));
+            s.plan = make_plan(l, assign_tokens(l));
             chunks_used = chunks_;
             strategy_used = s.plan.strategy;
-            if (chunks_ > 1) s.chunked.emplace(exchange_->pipeline(std::move(s.plan), chunks_));
+            if (chunks_ > 1) s.chunked.emplace(exchange_[l].pipeline(std::move(s.plan), chunks_));
         });
         count(s.whole());
         s.weights.assign(job_.tokens * job_.choices, 1.0f);
@@ -484,13 +484,13 @@ class simulated_rank {
             return;
         }
         timed(part::exchange, [&] {
-            exchange_->dispatch(s.plan, tensor(tokens), tensor(rows));
-            s.row_weights = exchange_->dispatch_weights(s.plan, s.weights);
+            exchange_[l].dispatch(s.plan, tensor(tokens), tensor(rows));
+            s.row_weights = exchange_[l].dispatch_weights(s.plan, s.weights);
         });
         timed(part::compute, [&] { compute(expert_flops(rows)); });
         add_up_partial(rows);
         timed(part::exchange,
-              [&] { exchange_->combine(s.plan, tensor(rows), s.row_weights, tensor(tokens)); });
+              [&] { exchange_[l].combine(s.plan, tensor(rows), s.row_weights, tensor(tokens)); });
     }
 
     void backward(std::size_t l) {
@@ -507,13 +507,13 @@ class simulated_rank {
             });
         } else {
             timed(part::exchange, [&] {
-                exchange_->combine_backward(s.plan, tensor(tokens), tensor(rows), s.row_weights,
+                exchange_[l].combine_backward(s.plan, tensor(tokens), tensor(rows), s.row_weights,
                                             tensor(rows), s.weights);
             });
             timed(part::compute, [&] { compute(2 * expert_flops(rows)); });
             add_up_partial(rows);
             timed(part::exchange,
-                  [&] { exchange_->dispatch_backward(s.plan, tensor(rows), tensor(tokens)); });
+                  [&] { exchange_[l].dispatch_backward(s.plan, tensor(rows), tensor(tokens)); });
         }
         dense(2);
     }
@@ -542,15 +542,16 @@ class simulated_rank {
         const std::size_t g = job_.tensor_parallel, i = rank_ % g, members = job_.members();
         pass_on((member_ + 1) % members * g + i, (member_ + members - 1) % members * g + i,
                 ring_bytes(members, job_.dense_bytes));
-        if (!placed_) return;
-        for (const replica_group& group : placed_->replica_groups()) {
-            const std::size_t n = group.ranks.size();
-            for (std::size_t m = 0; m < n; ++m)
-                if (static_cast<std::size_t>(group.ranks[m]) == member_)
-                    pass_on(static_cast<std::size_t>(group.ranks[(m + 1) % n]) * g + i,
-                            static_cast<std::size_t>(group.ranks[(m + n - 1) % n]) * g + i,
-                            ring_bytes(n, job_.expert_bytes));
-        }
+        for (const replicated_placement& placed : placed_)
+            for (const replica_group& group : placed.replica_groups()) {
+                const std::size_t n = group.ranks.size();
+                for (std::size_t m = 0; m < n; ++m)
+                    if (static_cast<std::size_t>(group.ranks[m]) == member_)
+                        pass_on(static_cast<std::size_t>(group.ranks[(m + 1) % n]) * g + i,
+                                static_cast<std::size_t>(group.ranks[(m + n - 1) % n]) * g + i,
+                                ring_bytes(n, job_.expert_bytes /
+                                                  static_cast<double>(job_.layers)));
+            }
     }
 
     job job_;
@@ -560,8 +561,8 @@ class simulated_rank {
     std::size_t member_;
     mpi_backend peers_;
     const std::vector<std::vector<routing>>& decided_;
-    std::optional<replicated_placement> placed_;
-    std::optional<exchanger> exchange_;
+    std::vector<replicated_placement> placed_;  // [layers]; none: no replicas
+    std::vector<exchanger> exchange_;           // [layers]
     std::vector<layer_state> states_;
     std::byte* rows_ = nullptr;
     std::size_t chunks_ = 1;
