@@ -26,7 +26,7 @@ struct cluster {
 namespace detail {
 
 /// A number with as few digits as read back to the same bits.
-inline std::string json_number(double value) {
+inline std::string cluster_number(double value) {
     if (value == std::numeric_limits<double>::infinity()) return "\"unlimited\"";
     return nlohmann::json(value).dump();
 }
@@ -90,7 +90,7 @@ inline cluster read_cluster(const std::string& path) {
 /// argument_error where there are more than most_cluster_ranks, or check_costs does.
 inline std::string cluster_json(const topology& nodes, const cluster_costs& costs) {
     using detail::concat;
-    using detail::json_number;
+    using detail::cluster_number;
     check_costs(costs);
     const auto limit = [](std::string_view argument, std::size_t count) {
         if (count > most_cluster_ranks)
@@ -101,21 +101,21 @@ inline std::string cluster_json(const topology& nodes, const cluster_costs& cost
     if (costs.leaves) limit("leaves.nodes", costs.leaves->nodes);
     const auto& [inside, between, leaves, pack] = costs;
     std::string text = concat("{\n  ", detail::json_nodes(nodes),
-                              ",\n  \"intra_node\": {\"latency\": ", json_number(inside.latency),
-                              ", \"overhead\": ", json_number(inside.overhead),
-                              ", \"message_bandwidth\": ", json_number(inside.message_bandwidth),
-                              ", \"rank_bandwidth\": ", json_number(inside.rank_bandwidth),
-                              "},\n  \"inter_node\": {\"latency\": ", json_number(between.latency),
-                              ", \"overhead\": ", json_number(between.overhead),
-                              ", \"rank_bandwidth\": ", json_number(between.rank_bandwidth),
-                              ", \"nic_bandwidth\": ", json_number(between.nic_bandwidth),
-                              ", \"fan_in_loss\": ", json_number(between.fan_in_loss),
-                              ", \"fan_in_free\": ", json_number(between.fan_in_free), "},\n");
+                              ",\n  \"intra_node\": {\"latency\": ", cluster_number(inside.latency),
+                              ", \"overhead\": ", cluster_number(inside.overhead),
+                              ", \"message_bandwidth\": ", cluster_number(inside.message_bandwidth),
+                              ", \"rank_bandwidth\": ", cluster_number(inside.rank_bandwidth),
+                              "},\n  \"inter_node\": {\"latency\": ", cluster_number(between.latency),
+                              ", \"overhead\": ", cluster_number(between.overhead),
+                              ", \"rank_bandwidth\": ", cluster_number(between.rank_bandwidth),
+                              ", \"nic_bandwidth\": ", cluster_number(between.nic_bandwidth),
+                              ", \"fan_in_loss\": ", cluster_number(between.fan_in_loss),
+                              ", \"fan_in_free\": ", cluster_number(between.fan_in_free), "},\n");
     if (leaves)
         text += concat("  \"leaves\": {\"nodes\": ", leaves->nodes,
-                       ", \"uplink_bandwidth\": ", json_number(leaves->uplink_bandwidth),
-                       ", \"latency\": ", json_number(leaves->latency), "},\n");
-    return text + concat("  \"pack_bandwidth\": ", json_number(pack), "\n}\n");
+                       ", \"uplink_bandwidth\": ", cluster_number(leaves->uplink_bandwidth),
+                       ", \"latency\": ", cluster_number(leaves->latency), "},\n");
+    return text + concat("  \"pack_bandwidth\": ", cluster_number(pack), "\n}\n");
 }
 
 /// The same into a file. Throws argument_error where it cannot be written, too.
