@@ -1,7 +1,11 @@
 #include "locmoe/exec/traced_backend.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +46,60 @@ std::vector<exchange_trace> traced_job(Backend& backend, Kernels kernels,
         [&] { ex.combine(plan, as_matrix(rows, cols), std::vector<float>{}, as_matrix(x, cols)); },
         {&plan.combine});
     return gather_traces(traced, traced.trace());
+}
+
+/// What follows `"name": ` in an event, without quotes; empty where it has no such field.
+std::string field(const std::string& event, const std::string& name) {
+    const std::size_t at = event.find('"' + name + "\": ");
+    if (at == std::string::npos) return "";
+    const std::string rest = event.substr(at + name.size() + 4);
+    if (rest[0] == '"') return rest.substr(1, rest.find('"', 1) - 1);
+    return rest.substr(0, rest.find_first_of(",}"));
+}
+
+/// Has each event the fields that the Trace Event Format asks of its kind, each process and track
+/// a name, and each track slices that lie in each other or apart, to the nanosecond? Returns how
+/// many slices there are.
+std::size_t check_events(const std::string& json) {
+    struct slice {
+        std::int64_t begin, end;
+    };
+    std::map<std::string, std::vector<slice>> tracks;
+    std::set<std::string> named;
+    std::istringstream lines(json);
+    std::string event;
+    std::getline(lines, event);
+    CHECK(event == R"({"displayTimeUnit": "ns", "traceEvents": [)");
+    std::size_t slices = 0;
+    while (std::getline(lines, event) && event != "]}") {
+        INFO(event);
+        const std::string pid = field(event, "pid");
+        const std::string track = pid + " " + field(event, "tid");
+        CHECK_FALSE(pid.empty());
+        CHECK(track.back() != ' ');
+        CHECK_FALSE(field(event, "name").empty());
+        if (field(event, "ph") == "M") {
+            CHECK_FALSE(field(event.substr(event.find("args")), "name").empty());
+            named.insert(field(event, "name") == "process_name" ? pid : track);
+            continue;
+        }
+        ++slices;
+        CHECK(field(event, "ph") == "X");
+        CHECK_FALSE(field(event, "cat").empty());
+        CHECK(named.count(pid) == 1);
+        CHECK(named.count(track) == 1);
+        const std::int64_t begin = std::llround(std::stod(field(event, "ts")) * 1e3);
+        const slice next{begin, begin + std::llround(std::stod(field(event, "dur")) * 1e3)};
+        CHECK(next.begin >= 0);
+        CHECK(next.end >= next.begin);
+        for (const slice& s : tracks[track]) {
+            const bool apart = s.end <= next.begin || next.end <= s.begin;
+            const bool within = s.begin <= next.begin && next.end <= s.end;
+            CHECK((apart || within));
+        }
+        tracks[track].push_back(next);
+    }
+    return slices;
 }
 
 }  // namespace
@@ -143,6 +201,34 @@ TEST_CASE("nothing is noted while recording is off or outside of a span", "[exec
         traced.run("unseen", [&] { backend_laws::transfers_arrive(traced, 2); });
         backend_laws::expect(traced.trace().spans.empty(), "nothing is noted", backend.rank());
     });
+}
+
+TEST_CASE("a trace is valid in the Trace Event Format", "[exec]") {
+    const auto job = random_cases::job_on(5, 3);
+    run_in_process(5, [&](in_process_backend& backend) {
+        const auto traces = traced_job(backend, host_kernels{}, job, node_aggregated{});
+        if (backend.rank() != 0) return;
+        std::size_t spans = 0;
+        for (const exchange_trace& trace : traces) spans += trace.spans.size();
+        backend_laws::expect(check_events(trace_json(traces, job.nodes)) > spans,
+                             "spans and transfers are drawn", 0);
+    });
+}
+
+TEST_CASE("slices of a trace never overlap whatever the times", "[exec]") {
+    // Each transfer is under way until the next but one has begun, and nothing falls on a whole
+    // nanosecond; the last span has not ended.
+    exchange_trace one;
+    const double step = 2.0 / 3 * 1e-6;
+    for (int i = 0; i < 30; ++i) {
+        const double begin = i * step;
+        const phase_times times{begin, begin + step / 2, begin + 2.5 * step};
+        one.spans.push_back(
+            {"post", begin, begin + step, {{"a", times, 1, 1, 1, 1}, {"b", times, 1, 1, 1, 1}}});
+    }
+    one.spans.push_back({"open", 40 * step, 0, {}});
+    const std::vector<exchange_trace> traces{one};
+    CHECK(check_events(trace_json(traces, topology::single_node(1))) == 30 + 60 * 2);
 }
 
 TEST_CASE("traces become events of Perfetto by rank and phase", "[exec]") {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -98,9 +99,11 @@ std::vector<exchange_trace> gather_traces(Backend& backend, const exchange_trace
 }
 
 /// The traces, one a rank, as JSON in Chrome's trace event format, for Perfetto and
-/// chrome://tracing: a process for each rank; on its first track the spans, and on one track for
-/// each of a span's transfers when that was prepared ("pack") and under way, in microseconds.
-/// Throws argument_error where there is not one trace a rank.
+/// chrome://tracing: a process for each rank; on its first track the spans that have ended, and on
+/// one track for each of a span's transfers when that was prepared ("pack") and under way, in
+/// microseconds. A transfer whose track is still busy with an earlier span's goes to a later one:
+/// slices of a track must lie in each other or apart. Throws argument_error where there is not one
+/// trace a rank.
 inline std::string trace_json(std::span<const exchange_trace> traces, const topology& nodes) {
     using detail::concat;
     using detail::json_text;
@@ -117,28 +120,36 @@ inline std::string trace_json(std::span<const exchange_trace> traces, const topo
             add(concat(R"({"ph": "M", "pid": )", r, R"(, "tid": )", track, R"(, "name": ")", what,
                        R"(", "args": {"name": )", json_text(name), "}}"));
         };
+        // To whole nanoseconds: rounded by itself, a duration could reach into the next slice.
+        const auto rounded = [](double seconds) { return std::round(seconds * 1e9) / 1e9; };
         const auto slice = [&](std::string_view name, std::string_view category, std::size_t track,
                                double begin, double end, std::string_view args) {
             add(concat(R"({"ph": "X", "name": )", json_text(name), R"(, "cat": )",
                        json_text(category), R"(, "pid": )", r, R"(, "tid": )", track,
-                       R"(, "ts": )", detail::microseconds(begin), R"(, "dur": )",
-                       detail::microseconds(end - begin), args, "}"));
+                       R"(, "ts": )", detail::microseconds(rounded(begin)), R"(, "dur": )",
+                       detail::microseconds(rounded(end) - rounded(begin)), args, "}"));
         };
         name_of("process_name", 0,
                 concat("rank ", r, " on node ", nodes.node_of(static_cast<rank_id>(r))));
         name_of("thread_name", 0, "steps");
-        std::size_t tracks = 0;  // named so far
+        std::vector<double> busy;  // until when, of the tracks of transfers
         for (const traced_span& s : traces[r].spans) {
-            slice(s.name, "step", 0, s.begin, s.end, "");
+            if (s.end >= s.begin) slice(s.name, "step", 0, s.begin, s.end, "");
             for (std::size_t i = 0; i < s.transfers.size(); ++i) {
                 const traced_transfer& t = s.transfers[i];
-                if (i >= tracks) name_of("thread_name", ++tracks, concat("phase ", i + 1));
-                slice(t.name, s.name, i + 1, t.times.ready, t.times.done,
+                std::size_t track = i;
+                while (track < busy.size() && rounded(t.times.ready) < busy[track]) ++track;
+                if (track == busy.size()) {
+                    busy.push_back(0);
+                    name_of("thread_name", busy.size(), concat("phase ", busy.size()));
+                }
+                busy[track] = rounded(t.times.done);
+                slice(t.name, s.name, track + 1, t.times.ready, t.times.done,
                       concat(R"(, "args": {"bytes_out": )", t.bytes_out, R"(, "messages_out": )",
                              t.messages_out, R"(, "bytes_in": )", t.bytes_in,
                              R"(, "messages_in": )", t.messages_in, "}"));
                 if (t.times.posted > t.times.ready)
-                    slice("pack", s.name, i + 1, t.times.ready, t.times.posted, "");
+                    slice("pack", s.name, track + 1, t.times.ready, t.times.posted, "");
             }
         }
     }
