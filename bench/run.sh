@@ -42,7 +42,7 @@ if [ "$suite" = alltoallv ]; then  # needs ranks: 8, or as many as RANKS says
     exec timeout -k 5 600 "${launch[@]}" "$program" "$@"
 fi
 if [ "$suite" = kernels ]; then
-    exec timeout -k 5 900 mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 \
+    exec timeout -k 5 1200 mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 \
         "$program" "$@"
 fi
 if [ "$suite" = vcluster ]; then

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <ATen/core/ivalue.h>  // first: LibTorch 1.13 under clang
+//
 #include <ATen/ATen.h>
 
 #include "rivals.hpp"
