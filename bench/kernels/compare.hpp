@@ -3,7 +3,6 @@
 // Rows for Google Benchmark: a kernel and a rival in turn, round by round, on memory that a group of
 // rows has in common.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
