@@ -39,11 +39,11 @@ TEST_CASE("softmax and sigmoid are the same bits in every instruction set") {
             const auto z = row_of(n, seed, seed % 3 == 0 ? 100 : 4);
             auto plain = z, wide = z;
             detail::softmax_in_place(plain.data(), n);
-            detail::widest<detail::softmax_in_place<float>>(wide.data(), n);
+            detail::widest_fused<detail::softmax_in_place<float>>(wide.data(), n);
             CHECK(bits(plain) == bits(wide));
             plain = wide = z;
             detail::sigmoid_in_place(plain.data(), n);
-            detail::widest<detail::sigmoid_in_place<float>>(wide.data(), n);
+            detail::widest_fused<detail::sigmoid_in_place<float>>(wide.data(), n);
             CHECK(bits(plain) == bits(wide));
             std::vector<double> plain_sum(n, 1.0), wide_sum = plain_sum;
             detail::add_shares(plain_sum.data(), plain.data(), n);

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <vector>
 
-#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/check.hpp"
@@ -69,24 +68,10 @@ class grap_gate {
             const std::size_t rest = longer * (length + 1);
             for (std::size_t t = first; t < first + logits.rows; ++t) {
                 const E* x = tokens_.row(t).data();
-                const E* next = t + 1 < tokens_.rows ? tokens_.row(t + 1).data() : x;
                 Real* means = logits.row(t - first).data();
-                detail::segment_means(x, length + 1, longer, means, next);
-                detail::segment_means(x + rest, length, experts_ - longer, means + longer,
-                                      next + rest);
+                detail::segment_means(x, length + 1, longer, means);
+                detail::segment_means(x + rest, length, experts_ - longer, means + longer);
             }
-        }
-
-        /// What limits this gate is reading the tokens: whoever makes something of a block's logits
-        /// may fetch the beginning of the next block meanwhile.
-        detail::rows_to_fetch left_to_fetch(std::size_t first) const {
-            const std::size_t next = first + block_rows;
-            if (next + block_rows > tokens_.rows || tokens_.row_stride != tokens_.cols) return {};
-            // A softmax and a choice take as long for an expert as these sums for ten columns.
-            const std::size_t choice = 10 * experts_, d = tokens_.cols;
-            const std::size_t bytes = d * sizeof(E) * choice / (choice + d);
-            return {reinterpret_cast<const std::byte*>(tokens_.row(next).data()), block_rows,
-                    bytes, bytes};
         }
 
       private:

@@ -12,6 +12,7 @@
 #include "locmoe/routing/detail/check.hpp"
 #include "locmoe/routing/detail/loss_check.hpp"
 #include "locmoe/routing/detail/row_exp.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 
 namespace locmoe::inline v0 {
 
@@ -79,7 +80,8 @@ class router_z_loss {
             if (!of.empty()) {
                 const real highest = detail::row_max(row.data(), of.size());
                 for (std::size_t i = 0; i < of.size(); ++i) of[i] = row[i];
-                sum = static_cast<double>(detail::row_exp(of.data(), real(1), -highest, of.size()));
+                sum = static_cast<double>(detail::widest_fused<detail::row_exp<real>>(
+                    of.data(), real(1), -highest, of.size()));
                 all = static_cast<double>(highest) + std::log(sum);
             }
             if (!detail::is_finite(all))

@@ -81,7 +81,7 @@ struct sigmoid_score {
     /// The sigmoid of each, in place.
     template <class Real>
     void forward(std::span<Real> row) const {
-        detail::widest<detail::sigmoid_in_place<Real>>(row.data(), row.size());
+        detail::widest_fused<detail::sigmoid_in_place<Real>>(row.data(), row.size());
     }
 
     /// From d loss / d scores to d loss / d logits, in place: times s (1 - s).

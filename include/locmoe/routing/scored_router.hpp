@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/matrix_view.hpp"
@@ -257,7 +256,7 @@ class scored_router {
                 const std::size_t rows = most < end - t ? most : end - t;
                 const matrix_view<real> block = table_of(t, rows);
                 blocks.forward(t, block);
-                decide(rule, block, t, where, decided, left_to_fetch(blocks, t));
+                decide(rule, block, t, where, decided);
             }
         });
     }
@@ -274,14 +273,6 @@ class scored_router {
         } else {
             decide_batch(rule, table, where, decided);
         }
-    }
-
-    template <class Blocks>
-    static detail::rows_to_fetch left_to_fetch(const Blocks& blocks, std::size_t first) {
-        if constexpr (requires { blocks.left_to_fetch(first); })
-            return blocks.left_to_fetch(first);
-        else
-            return {};
     }
 
     template <class View>
@@ -301,19 +292,18 @@ class scored_router {
     // For the tokens from `first` on, whose logits `table` holds.
     template <class Rule>
     void decide(const Rule& rule, matrix_view<real> table, std::size_t first,
-                const route_context& where, basic_routing<real>& decided,
-                const detail::rows_to_fetch& ahead = {}) const {
+                const route_context& where, basic_routing<real>& decided) const {
         const std::size_t k = decided.choice_count, n = table.cols;
         expert_id* const chosen = decided.chosen.data() + first * k;
         real* const weights = decided.weights.data() + first * k;
         for (std::size_t t = 0; t < table.rows;) {
             std::size_t end = t;
             if constexpr (requires {
-                              rule.choose_rows(score_, table, std::span(chosen, k), ahead);
+                              rule.choose_rows(score_, table, std::span(chosen, k));
                           }) {
                 const std::size_t rest = table.rows - t;
                 end += rule.choose_rows(score_, rows_of(table, t, rest),
-                                        {chosen + t * k, rest * k}, ahead);
+                                        {chosen + t * k, rest * k});
             }
             const auto weigh = [&](std::size_t token) {
                 rule.weigh(std::span<const real>(table.row(token)),

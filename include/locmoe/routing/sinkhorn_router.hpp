@@ -9,6 +9,7 @@
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/row_exp.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 #include "locmoe/routing/scored_router.hpp"
 #include "locmoe/routing/top_k.hpp"
 #include "locmoe/routing/weighting.hpp"
@@ -56,7 +57,7 @@ class sinkhorn_choice : public weighting {
         for (std::size_t t = 0; t < T; ++t) {
             for (std::size_t i = 0; i < n; ++i) mass(t, i) = logits(t, i);
             const Real highest = detail::row_max(mass.row(t).data(), n);
-            detail::row_exp(mass.row(t).data(), Real(1), -highest, n);
+            detail::widest_fused<detail::row_exp<Real>>(mass.row(t).data(), Real(1), -highest, n);
         }
         const std::vector<Real> factor = expert_factors(matrix_view<const Real>(mass));
         for (std::size_t t = 0; t < T; ++t) {

@@ -46,7 +46,7 @@ template <class Real>
 /// one number to all changes nothing. In float within 1e-6 of itself: `detail::fast_exp`.
 template <class Real>
 void softmax_row(std::span<Real> row) {
-    if (!row.empty()) detail::widest<detail::softmax_in_place<Real>>(row.data(), row.size());
+    if (!row.empty()) detail::widest_fused<detail::softmax_in_place<Real>>(row.data(), row.size());
 }
 
 /// d loss / d probabilities `[n]` becomes d loss / d logits, in place: p_i (g_i - sum_j p_j g_j).

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <span>
 
-#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/softmax_top_k.hpp"
@@ -36,12 +35,11 @@ class top_k_choice : public weighting {
     }
 
     /// `choose` and the score on the first of some rows of finite logits `[B, n]`: on as many as
-    /// can be done several at a time, whose number it returns. Meanwhile `ahead` is fetched.
+    /// can be done several at a time, whose number it returns.
     std::size_t choose_rows(const softmax_score&, matrix_view<float> rows,
-                            std::span<expert_id> chosen,
-                            const detail::rows_to_fetch& ahead) const {
+                            std::span<expert_id> chosen) const {
         return detail::softmax_top_k(rows.data, rows.row_stride, rows.rows, rows.cols, k_,
-                                     chosen.data(), ahead);
+                                     chosen.data());
     }
 
   private:

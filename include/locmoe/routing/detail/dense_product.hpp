@@ -10,6 +10,7 @@
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
+#include "locmoe/routing/detail/widest.hpp"
 
 namespace locmoe::inline v0::detail {
 
@@ -21,12 +22,6 @@ namespace locmoe::inline v0::detail {
 // every instruction set and for every T, n and place in the batch; so the bits of a logit depend on
 // whether products are rounded before they are added, alone. They are not (fused multiply-add)
 // where the processor has AVX2 and FMA, or AVX-512.
-
-#if defined(__GNUC__) && defined(__x86_64__)
-#define LOCMOE_HAS_FUSED 1
-#else
-#define LOCMOE_HAS_FUSED 0
-#endif
 
 // A first-level cache has 8 ways, and rows may all lie in one set.
 inline constexpr std::size_t tile_tokens = 6;
@@ -215,10 +210,6 @@ template <class Real, class E, std::size_t Bytes>
 }
 
 #if LOCMOE_HAS_FUSED
-inline bool has_avx2_fused() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
 inline bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl");

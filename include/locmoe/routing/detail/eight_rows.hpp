@@ -9,25 +9,76 @@
 namespace locmoe::inline v0::detail {
 
 // Eight rows side by side, a row a lane: what goes across a row (its sum, its largest) then takes
-// no operation across a vector, and keeps its order. For processors with AVX2; on others the plain
-// loops give the same bits.
+// no operation across a vector, and keeps its order. For processors with AVX2 and fused multiply-add;
+// on others the plain loops give the same bits.
 
-#if LOCMOE_HAS_WIDER || (defined(__GNUC__) && defined(__AVX2__))
+#if LOCMOE_HAS_FUSED
 #define LOCMOE_HAS_EIGHT_ROWS 1
 
 inline bool has_eight_rows() {
-    return __builtin_cpu_supports("avx2");
+    return has_avx2_fused();
 }
 
 /// `Body(args...)`. Only where `has_eight_rows`.
 template <auto Body, class... Args>
-[[gnu::target("avx2")]] auto in_eight_rows(Args... args) {
+[[gnu::target("avx2,fma")]] auto in_eight_rows(Args... args) {
     return Body(args...);
 }
 
 inline constexpr std::size_t row_lanes = 8;
 using float_rows = lanes<float, row_lanes>;
 using int_rows = lanes<std::int32_t, row_lanes>;
+
+/// a b + c, rounded once.
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline float_rows fused(const float_rows& a,
+                                                                        const float_rows& b,
+                                                                        const float_rows& c) {
+    return __builtin_ia32_vfmaddps256(a, b, c);
+}
+
+/// A bit a lane, of the results of a comparison.
+[[gnu::target("avx2"), gnu::always_inline]] inline std::uint32_t lane_bits(const int_rows& mask) {
+    return static_cast<std::uint32_t>(
+        __builtin_ia32_movmskps256(reinterpret_cast<const float_rows&>(mask)));
+}
+
+struct add_lanes {
+    [[gnu::always_inline]] static void join(float_rows& to, const float_rows& x) { to += x; }
+};
+struct higher_lanes {
+    [[gnu::always_inline]] static void join(float_rows& to, const float_rows& x) {
+        to = to > x ? to : x;
+    }
+};
+
+/// Of four vectors, each of two rows' four numbers: lane i of `out` joins row i's, those of the first
+/// halves before those of the second.
+template <class Join>
+[[gnu::always_inline]] inline void join_halves(const float_rows* half, float_rows& out) {
+    float_rows quarter[2];
+#pragma GCC unroll 2
+    for (std::size_t i = 0; i < 2; ++i) {
+        const float_rows &a = half[2 * i], &b = half[2 * i + 1];
+        quarter[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+        Join::join(quarter[i], __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15));
+    }
+    out = __builtin_shufflevector(quarter[0], quarter[1], 0, 2, 8, 10, 4, 6, 12, 14);
+    Join::join(out, __builtin_shufflevector(quarter[0], quarter[1], 1, 3, 9, 11, 5, 7, 13, 15));
+}
+
+/// Lane i of `out` joins the lanes of row i, in the order of `sum_halves`.
+template <class Join>
+[[gnu::always_inline]] inline void join_across(const float_rows (&row)[row_lanes],
+                                               float_rows& out) {
+    float_rows half[4];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) {
+        half[i] = __builtin_shufflevector(row[i], row[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        Join::join(half[i],
+                   __builtin_shufflevector(row[i], row[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+    }
+    join_halves<Join>(half, out);
+}
 
 /// Of four vectors, each in both its halves: out[c] holds number c of each.
 [[gnu::always_inline]] inline void transpose_halves(const float_rows (&in)[4],
@@ -74,24 +125,6 @@ template <class E>
         columns[c + 4] =
             __builtin_shufflevector(half[0][c], half[1][c], 4, 5, 6, 7, 12, 13, 14, 15);
     }
-}
-
-/// sums += the first `count` numbers of eight rows, from left to right; `count` is a multiple of 4.
-template <class E>
-[[gnu::always_inline]] inline void add_columns(const E* first, std::size_t stride,
-                                               std::size_t count, float_rows& sums) {
-    std::size_t c = 0;
-    for (; c + 8 <= count; c += 8) {
-        float_rows columns[8];
-        load_columns(first + c, stride, columns);
-#pragma GCC unroll 8
-        for (const float_rows& column : columns) sums += column;
-    }
-    if (c == count) return;
-    float_rows columns[4];
-    load_columns(first + c, stride, columns);
-#pragma GCC unroll 4
-    for (const float_rows& column : columns) sums += column;
 }
 
 #else

@@ -27,6 +27,15 @@ template <class Real, element E>
     return sum;
 }
 
+/// The sum of interleaved parts, as vectors add up fastest: those half of all apart, then a quarter,
+/// to the end. The parts are used up.
+template <class Real, std::size_t Parts>
+[[gnu::always_inline]] inline Real sum_halves(Real (&part)[Parts]) {
+    for (std::size_t half = Parts / 2; half != 0; half /= 2)
+        for (std::size_t p = 0; p < half; ++p) part[p] += part[p + half];
+    return part[0];
+}
+
 template <class Real>
 Real row_dot(const Real* x, const Real* y, std::size_t count) {
     Real part[sum_parts] = {};

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <type_traits>
 
-#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/detail/lanes.hpp"
 #include "locmoe/core/element.hpp"
 #include "locmoe/core/matrix_view.hpp"
@@ -15,47 +14,90 @@
 
 namespace locmoe::inline v0::detail {
 
+/// A segment's sum in one order, which the vectors below keep: number j belongs to part j mod 8, and
+/// `sum_halves` adds up the parts. (Minus zero is the zero that changes no number.)
+inline constexpr std::size_t segment_parts = 8;
+
+template <class Real, class E>
+Real segment_sum(const E* x, std::size_t length) {
+    Real part[segment_parts];
+    for (Real& p : part) p = Real(-0.0);
+    std::size_t j = 0;
+    for (; j + segment_parts <= length; j += segment_parts)
+        for (std::size_t p = 0; p < segment_parts; ++p) part[p] += as_real<Real>(x[j + p]);
+    for (std::size_t p = 0; j + p < length; ++p) part[p] += as_real<Real>(x[j + p]);
+    return sum_halves(part);
+}
+
 template <class Real, class E>
 void segment_means_plain(const E* x, std::size_t length, std::size_t count, Real* means) {
     for (std::size_t i = 0; i < count; ++i)
-        means[i] = row_sum<Real>(x + i * length, length) / static_cast<Real>(length);
+        means[i] = segment_sum<Real>(x + i * length, length) / static_cast<Real>(length);
 }
 
 #if LOCMOE_HAS_EIGHT_ROWS
 
-/// Means of eight segments side by side, each summed as `row_sum` does it: what is left over 16
-/// interleaved parts first, then the parts, in their order.
+/// The parts of one segment whose length is no multiple of 8. `end`: of all that may be read.
 template <class E>
-[[gnu::always_inline]] inline void eight_means(const E* x, std::size_t length, float* means) {
-    const std::size_t left = length % sum_parts, whole = length - left;
-    float_rows sums = {};
-    add_columns(x + whole, length, left - left % 4, sums);
-    for (std::size_t j = length - left % 4; j < length; ++j) {
-        float column[row_lanes];
-        for (std::size_t i = 0; i < row_lanes; ++i) column[i] = as_real<float>(x[i * length + j]);
-        float_rows numbers;
-        std::memcpy(&numbers, column, sizeof column);
-        sums += numbers;
+[[gnu::always_inline]] inline void segment_part(const E* x, std::size_t length, const E* end,
+                                                float_rows& part) {
+    const int_rows place = {0, 1, 2, 3, 4, 5, 6, 7};
+    const float_rows none = float_rows{} * -1.0f;
+    const std::size_t left = length % row_lanes;
+    float_rows numbers;
+    part = none;
+    for (std::size_t j = 0; j + row_lanes <= length; j += row_lanes) {
+        load_lanes<row_lanes>(x + j, numbers);
+        part += numbers;
     }
-    if (whole == sum_parts) {
-        add_columns(x, length, sum_parts, sums);
-    } else if (whole != 0) {
-        float parts[row_lanes * sum_parts];
-        // One segment after the other, as they lie in memory: so it is read fastest.
-        for (std::size_t i = 0; i < row_lanes; ++i) {
-            float_rows part[2] = {};
-            for (std::size_t j = 0; j < whole; j += sum_parts)
-#pragma GCC unroll 2
-                for (std::size_t p = 0; p < 2; ++p) {
-                    float_rows numbers;
-                    load_lanes<row_lanes>(x + i * length + j + p * row_lanes, numbers);
-                    part[p] += numbers;
-                }
-#pragma GCC unroll 2
-            for (std::size_t p = 0; p < 2; ++p)  // each by itself: they stay in registers
-                std::memcpy(parts + i * sum_parts + p * row_lanes, &part[p], sizeof part[p]);
+    // What lies behind the segment is read with it, but nothing behind the last.
+    x += length - left;
+    E copy[row_lanes] = {};
+    if (end - x < static_cast<std::ptrdiff_t>(row_lanes)) {
+        for (std::size_t i = 0; i < left; ++i) copy[i] = x[i];
+        x = copy;
+    }
+    load_lanes<row_lanes>(x, numbers);
+    part += place < static_cast<std::int32_t>(left) ? numbers : none;
+}
+
+/// The parts of eight segments of a multiple of 8 numbers: of `Length`, or 0 for any. One segment
+/// after the other, as they lie in memory: so it is read fastest.
+template <std::size_t Length, class E>
+[[gnu::always_inline]] inline void whole_parts(const E* x, std::size_t length,
+                                               float_rows (&parts)[row_lanes]) {
+    if constexpr (Length != 0) length = Length;
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < row_lanes; ++i) {
+        load_lanes<row_lanes>(x + i * length, parts[i]);
+#pragma GCC unroll 4
+        for (std::size_t j = row_lanes; j < length; j += row_lanes) {
+            float_rows numbers;
+            load_lanes<row_lanes>(x + i * length + j, numbers);
+            parts[i] += numbers;
         }
-        add_columns(parts, sum_parts, sum_parts, sums);
+    }
+}
+
+/// Means of eight segments side by side. `end`: of all that may be read.
+template <class E>
+[[gnu::always_inline]] inline void eight_means(const E* x, std::size_t length, const E* end,
+                                               float* means) {
+    float_rows sums, parts[row_lanes];
+    if (length == row_lanes / 2) {  // two a vector
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < 4; ++i) load_lanes<row_lanes>(x + i * row_lanes, parts[i]);
+        join_halves<add_lanes>(parts, sums);  // of 0, 2, 4, 6, and of 1, 3, 5, 7
+        sums = __builtin_shufflevector(sums, sums, 0, 4, 1, 5, 2, 6, 3, 7);
+    } else {
+        if (length == 2 * row_lanes)
+            whole_parts<2 * row_lanes>(x, length, parts);
+        else if (length % row_lanes == 0)
+            whole_parts<0>(x, length, parts);
+        else
+            for (std::size_t i = 0; i < row_lanes; ++i)
+                segment_part(x + i * length, length, end, parts[i]);
+        join_across<add_lanes>(parts, sums);
     }
     // A division takes as long as all else of a short segment, and by a power of 2 it is exact.
     if (std::has_single_bit(length))
@@ -67,27 +109,23 @@ template <class E>
 
 template <class E>
 [[gnu::always_inline]] inline void segment_means_wide(const E* x, std::size_t length,
-                                                      std::size_t count, float* means,
-                                                      const E* ahead) {
+                                                      std::size_t count, float* means) {
     // The last eight may overlap those before: the same means again.
     for (std::size_t i = 0; i < count; i += row_lanes) {
         const std::size_t first = i + row_lanes <= count ? i : count - row_lanes;
-        fetch_lines(ahead + first * length, row_lanes * length * sizeof(E));
-        eight_means(x + first * length, length, means + first);
+        eight_means(x + first * length, length, x + count * length, means + first);
     }
 }
 
 #endif
 
-/// means `[count]` of as many contiguous segments of one length; meanwhile the same bytes of
-/// `ahead` are fetched.
+/// means `[count]` of as many contiguous segments of one length.
 template <class Real, class E>
-void segment_means(const E* x, std::size_t length, std::size_t count, Real* means,
-                   [[maybe_unused]] const E* ahead) {
+void segment_means(const E* x, std::size_t length, std::size_t count, Real* means) {
 #if LOCMOE_HAS_EIGHT_ROWS
     if constexpr (std::is_same_v<Real, float> && std::is_same_v<sum_type_t<E>, float>)
         if (count >= row_lanes && has_eight_rows())
-            return in_eight_rows<segment_means_wide<E>>(x, length, count, means, ahead);
+            return in_eight_rows<segment_means_wide<E>>(x, length, count, means);
 #endif
     segment_means_plain(x, length, count, means);
 }

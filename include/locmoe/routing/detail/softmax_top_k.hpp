@@ -6,10 +6,10 @@
 #include <initializer_list>
 #include <limits>
 
-#include "locmoe/core/detail/fetch_line.hpp"
 #include "locmoe/core/detail/lanes.hpp"
 #include "locmoe/core/ids.hpp"
 #include "locmoe/routing/detail/eight_rows.hpp"
+#include "locmoe/routing/detail/row_exp.hpp"
 #include "locmoe/routing/detail/row_math.hpp"
 
 namespace locmoe::inline v0::detail {
@@ -17,43 +17,33 @@ namespace locmoe::inline v0::detail {
 #if LOCMOE_HAS_EIGHT_ROWS
 
 /// `fast_exp` of 32 numbers that are at most 0, by the same operations.
-[[gnu::always_inline]] inline void exp_lanes(float_rows (&x)[4]) {
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline void exp_lanes(float_rows (&x)[4]) {
     constexpr std::size_t chains = 4;
-    const float shifter = 0x1.8p23f;
     int_rows above[chains];
     float_rows shifted[chains], r[chains], p[chains];
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < chains; ++i) {
-        above[i] = x[i] > -87.3f;  // what becomes of the others is thrown away
-        shifted[i] = x[i] * 1.44269504088896341f + shifter;
+        above[i] = x[i] > exp_least;  // what becomes of the others is thrown away
+        shifted[i] = fused(x[i], float_rows{} + exp_log2, float_rows{} + exp_shifter);
     }
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < chains; ++i) {
-        const float_rows whole = shifted[i] - shifter;
-        r[i] = x[i] - whole * 0.693359375f - whole * -2.12194440e-4f;
+        const float_rows whole = shifted[i] - exp_shifter;
+        r[i] = fused(whole, float_rows{} - exp_ln2, x[i]);
+        r[i] = fused(whole, float_rows{} + exp_ln2_over, r[i]);
+        p[i] = float_rows{} + exp_factors[0];
     }
-    const float factors[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
-                             1.6666665459e-1f, 5.0000001201e-1f};
+#pragma GCC unroll 5
+    for (std::size_t f = 1; f < 6; ++f)
 #pragma GCC unroll 4
-    for (std::size_t i = 0; i < chains; ++i) p[i] = r[i] * 1.9875691500e-4f + factors[0];
-#pragma GCC unroll 4
-    for (std::size_t f = 1; f < 5; ++f)
-#pragma GCC unroll 4
-        for (std::size_t i = 0; i < chains; ++i) p[i] = p[i] * r[i] + factors[f];
-#pragma GCC unroll 4
-    for (std::size_t i = 0; i < chains; ++i) p[i] = p[i] * r[i] * r[i] + r[i] + 1.0f;
+        for (std::size_t i = 0; i < chains; ++i)
+            p[i] = fused(p[i], r[i], float_rows{} + exp_factors[f]);
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < chains; ++i) {
         // Times a power of 2, by its exponent: the results are normal numbers.
         const int_rows power = reinterpret_cast<int_rows>(shifted[i]) << 23;
         x[i] = reinterpret_cast<float_rows>((reinterpret_cast<int_rows>(p[i]) + power) & above[i]);
     }
-}
-
-/// A bit a lane, of the results of a comparison.
-[[gnu::target("avx2"), gnu::always_inline]] inline std::uint32_t lane_bits(const int_rows& mask) {
-    return static_cast<std::uint32_t>(
-        __builtin_ia32_movmskps256(reinterpret_cast<const float_rows&>(mask)));
 }
 
 /// The `k` largest so far of each of eight rows, the largest first, of equals the earlier first.
@@ -93,7 +83,7 @@ struct rows_chosen {
 
 /// By looking at every number for each of few choices. False where a number is not finite.
 template <std::size_t K>
-[[gnu::target("avx2"), gnu::always_inline]] inline bool choose_few(const float* first,
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline bool choose_few(const float* first,
                                                                    std::size_t stride,
                                                                    std::size_t n,
                                                                    rows_chosen& out) {
@@ -135,7 +125,7 @@ inline constexpr bit_places places_of_bits;
 /// By the few numbers that reach a threshold, as in `top_k_by_threshold`: the k-th largest of the
 /// maxima of 16 interleaved parts, for k up to 8. False where a number is not finite or too many
 /// reach it.
-[[gnu::target("avx2"), gnu::always_inline]] inline bool choose_by_threshold(
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline bool choose_by_threshold(
     const float* first, std::size_t stride, std::size_t n, std::size_t k, rows_chosen& out) {
     constexpr float none = -std::numeric_limits<float>::infinity();
     constexpr std::size_t most = 40;
@@ -213,18 +203,15 @@ inline constexpr bit_places places_of_bits;
 }
 
 /// `softmax_row` of eight rows, whose largest numbers are `highest`, with the same bits.
-[[gnu::always_inline]] inline void softmax_of_eight(float* first, std::size_t stride,
-                                                    std::size_t n, const float_rows& highest,
-                                                    const rows_to_fetch& ahead) {
-    float parts[row_lanes * sum_parts], top[row_lanes], share[row_lanes];
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline void softmax_of_eight(
+    float* first, std::size_t stride, std::size_t n, const float_rows& highest) {
+    float_rows sums[row_lanes];
+    float top[row_lanes], share[row_lanes];
     std::memcpy(top, &highest, sizeof top);
-    const std::size_t fetched = ahead.row_bytes / (n / sum_parts) + cache_line;
     for (std::size_t i = 0; i < row_lanes; i += 2) {
         float* const row[2] = {first + i * stride, first + (i + 1) * stride};
         float_rows part[4] = {}, x[4];  // two rows, of each 16 columns at a time
         for (std::size_t j = 0; j < n; j += sum_parts) {
-            for (const std::size_t r : {i, i + 1})
-                ahead.fetch(r, j / sum_parts * fetched / cache_line * cache_line, fetched);
 #pragma GCC unroll 4
             for (std::size_t p = 0; p < 4; ++p) {
                 std::memcpy(&x[p], row[p / 2] + j + p % 2 * row_lanes, sizeof x[p]);
@@ -237,14 +224,13 @@ inline constexpr bit_places places_of_bits;
                 part[p] += x[p];
             }
         }
-#pragma GCC unroll 4
-        for (std::size_t p = 0; p < 4; ++p)  // each by itself: they stay in registers
-            std::memcpy(parts + i * sum_parts + p * row_lanes, &part[p], sizeof part[p]);
+        sums[i] = part[0] + part[1];
+        sums[i + 1] = part[2] + part[3];
     }
-    float_rows sums = {};
-    add_columns(parts, sum_parts, sum_parts, sums);
-    sums = 1.0f / sums;
-    std::memcpy(share, &sums, sizeof share);
+    float_rows shares;
+    join_across<add_lanes>(sums, shares);
+    shares = 1.0f / shares;
+    std::memcpy(share, &shares, sizeof share);
     for (std::size_t i = 0; i < row_lanes; ++i)
         for (std::size_t j = 0; j < n; j += row_lanes) {
             float* at = first + i * stride + j;
@@ -255,9 +241,8 @@ inline constexpr bit_places places_of_bits;
         }
 }
 
-[[gnu::target("avx2"), gnu::always_inline]] inline bool softmax_top_k_wide(
-    float* first, std::size_t stride, std::size_t n, std::size_t k, expert_id* chosen,
-    const rows_to_fetch* ahead) {
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline bool softmax_top_k_wide(
+    float* first, std::size_t stride, std::size_t n, std::size_t k, expert_id* chosen) {
     rows_chosen found;
     const bool done = k == 1   ? choose_few<1>(first, stride, n, found)
                       : k == 2 ? choose_few<2>(first, stride, n, found)
@@ -265,26 +250,24 @@ inline constexpr bit_places places_of_bits;
     if (!done) return false;
     for (std::size_t s = 0; s < k; ++s)
         for (std::size_t i = 0; i < row_lanes; ++i) chosen[i * k + s] = found.index[s][i];
-    softmax_of_eight(first, stride, n, found.value[0], *ahead);
+    softmax_of_eight(first, stride, n, found.value[0]);
     return true;
 }
 
 #endif
 
 /// `top_k` and `softmax_row` on rows of `n` finite logits, as many of `rows` as can be done at
-/// once: returns their number, a multiple of 8. What stops it is left as it was. Meanwhile `ahead`
-/// is fetched.
+/// once: returns their number, a multiple of 8. What stops it is left as it was.
 inline std::size_t softmax_top_k([[maybe_unused]] float* first,
                                  [[maybe_unused]] std::size_t stride,
                                  [[maybe_unused]] std::size_t rows, [[maybe_unused]] std::size_t n,
-                                 [[maybe_unused]] std::size_t k, [[maybe_unused]] expert_id* chosen,
-                                 [[maybe_unused]] const rows_to_fetch& ahead = {}) {
+                                 [[maybe_unused]] std::size_t k, [[maybe_unused]] expert_id* chosen) {
     std::size_t done = 0;
 #if LOCMOE_HAS_EIGHT_ROWS
     if (n == 0 || n % sum_parts != 0 || k > rows_chosen::most || !has_eight_rows()) return 0;
     while (done + row_lanes <= rows &&
            in_eight_rows<softmax_top_k_wide>(first + done * stride, stride, n, k,
-                                             chosen + done * k, &ahead))
+                                             chosen + done * k))
         done += row_lanes;
 #endif
     return done;

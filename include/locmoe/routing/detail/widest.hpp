@@ -18,6 +18,21 @@ template <auto Body, class... Args>
 #define LOCMOE_HAS_WIDER 0
 #endif
 
+#if defined(__GNUC__) && defined(__x86_64__)
+#define LOCMOE_HAS_FUSED 1
+
+inline bool has_avx2_fused() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+template <auto Body, class... Args>
+[[gnu::target("avx2,fma")]] auto with_avx2_fused(Args... args) {
+    return Body(args...);
+}
+#else
+#define LOCMOE_HAS_FUSED 0
+#endif
+
 /// `Body(args...)`, in the widest vector instructions of this processor. For rows, whose work is
 /// worth a call; the arguments are copied.
 template <auto Body, class... Args>
@@ -28,8 +43,18 @@ auto widest(Args... args) {
     return Body(args...);
 }
 
-/// For bodies that say how wide their vectors are: `Wide(args...)`, of 32 bytes, where the
-/// processor has AVX2, else `Plain(args...)`, of 16.
+/// `widest` for bodies of std::fma, which is slow where a processor has no such instruction. They
+/// add no product in another way: it would be fused here, and not elsewhere.
+template <auto Body, class... Args>
+auto widest_fused(Args... args) {
+#if LOCMOE_HAS_FUSED
+    if (has_avx2_fused()) return with_avx2_fused<Body>(args...);
+#endif
+    return Body(args...);
+}
+
+/// For bodies that say how wide their vectors are: `Wide(args...)`, of 32 bytes, where the processor
+/// has AVX2, else `Plain(args...)`, of 16.
 template <auto Plain, auto Wide, class... Args>
 auto widest_of(Args... args) {
 #if LOCMOE_HAS_WIDER
