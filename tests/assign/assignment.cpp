@@ -159,8 +159,26 @@ TEST_CASE("assign names the rank, and refuses capacities that do not fit", "[ass
                       Catch::Contains("capacity: expected none where each expert has its own"));
 }
 
+TEST_CASE("without a limit pairs get the places that they get with one out of reach", "[assign]") {
+    const std::size_t n = 5;
+    random_cases::generator g(4);
+    for (const std::size_t tokens : {1u, 255u, 256u, 257u, 700u, 1024u})
+        for (const std::size_t absent : {0u, 1u, 3u}) {
+            std::vector<expert_id> chosen;
+            for (std::size_t i = 0; i < tokens; ++i) chosen.push_back(expert_id(g.up_to(n - 1)));
+            for (std::size_t i = 0; i < absent; ++i) chosen[g.up_to(tokens - 1)] = no_expert;
+            const routing decided = simple(chosen, 1, n);
+            const assignment free = assign(decided);
+            const assignment limited = assign(decided, {.capacity = 5000});
+            CHECK(free.expert == limited.expert);
+            CHECK(free.position == limited.position);
+            CHECK(free.kept == limited.kept);
+            CHECK(free.ledger == limited.ledger);
+        }
+}
+
 TEST_CASE("over several threads every pair gets the place that it gets from one", "[assign]") {
-    const std::size_t tokens = 9001, k = 2, n = 7;
+    const std::size_t tokens = 40001, k = 2, n = 7;
     random_cases::generator g(3);
     std::vector<expert_id> chosen;
     for (std::size_t i = 0; i < tokens * k; ++i) {
@@ -177,7 +195,7 @@ TEST_CASE("over several threads every pair gets the place that it gets from one"
                                   {.before = before, .capacities = own}};
     for (const assign_options& options : all) {
         const assignment alone = assign(decided, options);
-        for (const std::size_t width : {1u, 2u, 3u, 9u}) {
+        for (const std::size_t width : {1u, 2u, 3u, 4u, 9u}) {
             thread_team team(width);
             assignment together;
             assign_into(decided, together, options, team);
@@ -189,8 +207,8 @@ TEST_CASE("over several threads every pair gets the place that it gets from one"
         }
     }
     routing wrong = decided;
-    wrong.chosen[17000] = expert_id(n);
-    thread_team team(2);
+    wrong.chosen[70000] = expert_id(n);
+    thread_team team(3);
     assignment together;
     CHECK_THROWS_AS(assign_into(wrong, together, {}, team), argument_error);
 }

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "locmoe/core/detail/reused.hpp"
@@ -148,13 +150,35 @@ void shape_assignment(const basic_routing<Real>& decided, assignment& a) {
     a.ledger = {};
 }
 
+/// Room for every pair, as nothing limits the experts.
+struct unlimited_room {
+    constexpr bool operator()(std::size_t, std::size_t) const { return true; }
+};
+
+/// The pairs [begin, end), few enough to be looked at twice: false, with nothing placed, unless each
+/// chose an expert. Without a limit, that is all that there is to ask.
+template <class Real>
+bool place_all(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
+               std::span<std::int64_t> next, assignment& a) {
+    const auto experts = static_cast<std::uint32_t>(decided.expert_count);
+    const expert_id* const chosen = decided.chosen.data();
+    std::uint32_t others = 0;
+    for (std::size_t i = begin; i < end; ++i)
+        others |= static_cast<std::uint32_t>(static_cast<std::uint32_t>(chosen[i]) >= experts);
+    if (others != 0) return false;
+    std::memcpy(a.expert.data() + begin, chosen + begin, (end - begin) * sizeof(expert_id));
+    std::int64_t* const position = a.position.data();
+    for (std::size_t i = begin; i < end; ++i)
+        position[i] = next[static_cast<std::size_t>(chosen[i])]++;
+    return true;
+}
+
 /// Goes through the pairs [begin, end), gives each that `has_room(pair, expert)` the next position
-/// at its expert, from `next` `[n]`, and books the rest in `dropped` `[n]` and in what it returns.
+/// at its expert, from `next` `[n]`, and books the rest in `dropped` `[n]` and in `ledger`.
 template <class Real, class HasRoom>
-drop_ledger place_range(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
-                        std::span<std::int64_t> next, std::span<std::int64_t> dropped,
-                        rank_id rank, const HasRoom& has_room, assignment& a) {
-    drop_ledger ledger;
+void place_each(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
+                std::span<std::int64_t> next, std::span<std::int64_t> dropped, rank_id rank,
+                const HasRoom& has_room, assignment& a, drop_ledger& ledger) {
     for (std::size_t i = begin; i < end; ++i) {
         const expert_id chosen = decided.chosen[i];
         if (chosen == no_expert) {
@@ -173,6 +197,22 @@ drop_ledger place_range(const basic_routing<Real>& decided, std::size_t begin, s
         }
         a.expert[i] = chosen;
         a.position[i] = next[e]++;
+    }
+}
+
+/// `place_each`, in blocks where there is no limit.
+template <class Real, class HasRoom>
+drop_ledger place_range(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
+                        std::span<std::int64_t> next, std::span<std::int64_t> dropped,
+                        rank_id rank, const HasRoom& has_room, assignment& a) {
+    constexpr bool unlimited = std::is_same_v<HasRoom, unlimited_room>;
+    const std::size_t block = unlimited ? 256 : end - begin;
+    drop_ledger ledger;
+    for (std::size_t first = begin; first < end; first += block) {
+        const std::size_t last = block < end - first ? first + block : end;
+        if constexpr (unlimited)
+            if (place_all(decided, first, last, next, a)) continue;
+        place_each(decided, first, last, next, dropped, rank, has_room, a, ledger);
     }
     return ledger;
 }
@@ -193,16 +233,19 @@ void place_pairs(const basic_routing<Real>& decided, std::span<std::int64_t> nex
 /// its own tokens' pairs, and starts where the ones before it end.
 template <class Real, class LimitOf, class Threads>
 void place_pairs_together(const basic_routing<Real>& decided, std::span<std::int64_t> next,
-                          rank_id rank, const LimitOf& limit_of, assignment& a, Threads& threads,
-                          std::size_t parts) {
+                          rank_id rank, const LimitOf& limit_of, bool unlimited, assignment& a,
+                          Threads& threads, std::size_t parts) {
     shape_assignment(decided, a);
     const std::size_t n = decided.expert_count, k = decided.choice_count;
     struct part_memory {};
-    const auto memory = reused<std::int64_t, part_memory>(2 * parts * n);
+    const std::size_t apart = n + 64 / sizeof(std::int64_t);  // no two threads share a cache line
+    const auto memory = reused<std::int64_t, part_memory>(2 * parts * apart);
     const auto ledgers = reused<drop_ledger, part_memory>(parts);
     for (std::int64_t& count : memory) count = 0;
-    const auto starts_of = [&](std::size_t part) { return memory.subspan(part * n, n); };
-    const auto drops_of = [&](std::size_t part) { return memory.subspan((parts + part) * n, n); };
+    const auto starts_of = [&](std::size_t part) { return memory.subspan(part * apart, n); };
+    const auto drops_of = [&](std::size_t part) {
+        return memory.subspan((parts + part) * apart, n);
+    };
     const auto first_of = [&](std::size_t part) { return decided.token_count * part / parts * k; };
     threads.run(parts, [&](std::size_t part) {
         const auto counts = starts_of(part);
@@ -221,9 +264,14 @@ void place_pairs_together(const basic_routing<Real>& decided, std::span<std::int
     }
     threads.run(parts, [&](std::size_t part) {
         const auto own = starts_of(part);
-        ledgers[part] = place_range(
-            decided, first_of(part), first_of(part + 1), own, drops_of(part), rank,
-            [&](std::size_t, std::size_t e) { return own[e] < limit_of(e); }, a);
+        const auto place = [&](const auto& has_room) {
+            ledgers[part] = place_range(decided, first_of(part), first_of(part + 1), own,
+                                        drops_of(part), rank, has_room, a);
+        };
+        if (unlimited)
+            place(unlimited_room{});
+        else
+            place([&](std::size_t, std::size_t e) { return own[e] < limit_of(e); });
     });
     for (std::size_t part = 0; part < parts; ++part) {
         a.ledger.not_chosen += ledgers[part].not_chosen;
@@ -255,12 +303,16 @@ void assign_into(const basic_routing<Real>& decided, assignment& assigned,
     const auto limit_of = [&](std::size_t e) {
         return options.capacities.empty() ? all : options.capacities[e];
     };
-    constexpr std::size_t pairs_a_part = 4096;  // what waking a thread is worth
+    // Threads take two passes, and two of them no less time than one thread's one.
+    constexpr std::size_t pairs_a_part = 16384, fewest_parts = 3;
     const std::size_t most = decided.chosen.size() / pairs_a_part, width = threads.width();
     const std::size_t parts = most < width ? most : width;
-    if (parts > 1)
-        detail::place_pairs_together(decided, next, options.rank, limit_of, assigned, threads,
-                                     parts);
+    const bool unlimited = !options.capacity && options.capacities.empty();
+    if (parts >= fewest_parts)
+        detail::place_pairs_together(decided, next, options.rank, limit_of, unlimited, assigned,
+                                     threads, parts);
+    else if (unlimited)
+        detail::place_pairs(decided, next, options.rank, detail::unlimited_room{}, assigned);
     else
         detail::place_pairs(
             decided, next, options.rank,

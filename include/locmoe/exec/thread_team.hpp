@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -55,6 +56,9 @@ class thread_team {
         ++round_;
         woken_.notify_all();
         help(0, held);
+        held.unlock();
+        look_for([&] { return busy_ == 0; });
+        held.lock();
         finished_.wait(held, [&] { return busy_ == 0; });
         if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     }
@@ -65,6 +69,13 @@ class thread_team {
         const void* work = nullptr;
         std::size_t parts = 0;
     };
+
+    // For about as long as waking a sleeping thread takes: between kernels that follow each other,
+    // none sleeps.
+    template <class Done>
+    static void look_for(const Done& done) {
+        for (int looks = 0; looks < 200 && !done(); ++looks) std::this_thread::yield();
+    }
 
     // One thread's parts of this round. The mutex is held on entry and on return.
     void help(std::size_t thread, std::unique_lock<std::mutex>& held) {
@@ -92,6 +103,9 @@ class thread_team {
     void serve(std::size_t thread, const std::stop_token& stop) {
         std::unique_lock held(mutex_);
         for (std::size_t seen = 0;;) {
+            held.unlock();
+            look_for([&] { return stop.stop_requested() || round_ != seen; });
+            held.lock();
             woken_.wait(held, [&] { return stop.stop_requested() || round_ != seen; });
             if (stop.stop_requested()) return;
             seen = round_;
@@ -103,8 +117,8 @@ class thread_team {
     std::mutex mutex_;
     std::condition_variable woken_, finished_;
     job job_;
-    std::size_t round_ = 0;
-    std::size_t busy_ = 0;    // threads with parts of this round to do
+    std::atomic<std::size_t> round_ = 0;  // both are looked at without the mutex
+    std::atomic<std::size_t> busy_ = 0;   // threads with parts of this round to do
     std::size_t failed_ = 0;  // the lowest part that failed
     std::exception_ptr failure_;
     std::vector<std::jthread> threads_;  // the last member: they end before the others go
