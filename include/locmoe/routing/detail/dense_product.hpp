@@ -210,11 +210,6 @@ template <class Real, class E, std::size_t Bytes>
 }
 
 #if LOCMOE_HAS_FUSED
-inline bool has_avx512() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
-}
-
 template <class Real, class E>
 [[gnu::target("avx2,fma")]] void product_avx2(matrix_view<const E> x,
                                               const packed_weights<Real>& weights,

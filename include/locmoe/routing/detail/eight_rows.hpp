@@ -19,10 +19,21 @@ inline bool has_eight_rows() {
     return has_avx2_fused();
 }
 
-/// `Body(args...)`. Only where `has_eight_rows`.
 template <auto Body, class... Args>
-[[gnu::target("avx2,fma")]] auto in_eight_rows(Args... args) {
+[[gnu::target("avx2,fma")]] auto in_16_registers(Args... args) {
     return Body(args...);
+}
+
+template <auto Body, class... Args>
+[[gnu::target("avx2,fma,avx512f,avx512bw,avx512vl")]] auto in_32_registers(Args... args) {
+    return Body(args...);
+}
+
+/// `Body(args...)`. Only where `has_eight_rows`. Of AVX-512 it is the registers that count: an
+/// exponential's constants stay in them.
+template <auto Body, class... Args>
+auto in_eight_rows(Args... args) {
+    return has_avx512() ? in_32_registers<Body>(args...) : in_16_registers<Body>(args...);
 }
 
 inline constexpr std::size_t row_lanes = 8;
@@ -34,6 +45,13 @@ using int_rows = lanes<std::int32_t, row_lanes>;
                                                                         const float_rows& b,
                                                                         const float_rows& c) {
     return __builtin_ia32_vfmaddps256(a, b, c);
+}
+
+/// `chosen` where the lane of a comparison says so, else `other`.
+[[gnu::target("avx2"), gnu::always_inline]] inline float_rows select(const int_rows& mask,
+                                                                     const float_rows& chosen,
+                                                                     const float_rows& other) {
+    return __builtin_ia32_blendvps256(other, chosen, reinterpret_cast<const float_rows&>(mask));
 }
 
 /// A bit a lane, of the results of a comparison.

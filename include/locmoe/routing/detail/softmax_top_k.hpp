@@ -58,18 +58,17 @@ struct best_of_rows {
             index[s] = int_rows{} + no_expert;
         }
     }
-    [[gnu::always_inline]] void offer(const float_rows& number, const int_rows& place) const {
-        float_rows v = number;
-        int_rows at = place;
+    [[gnu::target("avx2"), gnu::always_inline]] void offer(const float_rows& number,
+                                                           const int_rows& place) const {
+        float_rows v = number, at = reinterpret_cast<const float_rows&>(place);
         int_rows larger = {};  // from where v belongs on, all move down
         for (std::size_t s = 0; s < k; ++s) {
-            larger |= v > value[s];
-            const float_rows lesser = larger ? value[s] : v;
-            const int_rows lesser_at = larger ? index[s] : at;
-            value[s] = larger ? v : value[s];
-            index[s] = larger ? at : index[s];
-            v = lesser;
-            at = lesser_at;
+            const float_rows held = value[s], held_at = reinterpret_cast<float_rows>(index[s]);
+            larger |= v > held;
+            value[s] = v > held ? v : held;
+            v = v > held ? held : v;
+            index[s] = reinterpret_cast<int_rows>(select(larger, at, held_at));
+            at = select(larger, held_at, at);
         }
     }
 };

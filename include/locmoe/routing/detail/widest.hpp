@@ -25,6 +25,11 @@ inline bool has_avx2_fused() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+inline bool has_avx512() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
 template <auto Body, class... Args>
 [[gnu::target("avx2,fma")]] auto with_avx2_fused(Args... args) {
     return Body(args...);
@@ -43,8 +48,8 @@ auto widest(Args... args) {
     return Body(args...);
 }
 
-/// `widest` for bodies of std::fma, which is slow where a processor has no such instruction. They
-/// add no product in another way: it would be fused here, and not elsewhere.
+/// `widest` for bodies of std::fma, which is slow where a processor has no such instruction. They add
+/// no product in another way: it would be fused here, and not elsewhere.
 template <auto Body, class... Args>
 auto widest_fused(Args... args) {
 #if LOCMOE_HAS_FUSED
