@@ -102,12 +102,14 @@ template <std::size_t N, class E>
         lanes<std::uint32_t, N> even, odd;
         if constexpr (std::is_same_v<E, bf16>) {
             narrow_bf16(in[0], even);
-            narrow_bf16(in[1], odd);
+            narrow_bf16_high(in[1], odd);
+            odd &= 0xffff0000u;
         } else {
             narrow_fp16(in[0], even);
             narrow_fp16(in[1], odd);
+            odd <<= 16;
         }
-        const lanes<std::uint32_t, N> pairs = even | (odd << 16);
+        const lanes<std::uint32_t, N> pairs = even | odd;
         std::memcpy(to, &pairs, sizeof pairs);
     }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace locmoe::inline v0::detail {
 
@@ -15,13 +16,24 @@ template <class Words, class Floats>
     value = __builtin_bit_cast(Floats, wide);
 }
 
-/// To nearest even; a NaN stays one, quiet.
+/// The bits of a bf16 in the upper half of a word, the lower half of no particular content: to
+/// nearest even; a NaN stays one, quiet.
+template <class Words, class Floats>
+[[gnu::always_inline]] constexpr void narrow_bf16_high(const Floats& value, Words& bits) {
+    const Words u = __builtin_bit_cast(Words, value);
+    Words nan;
+    if constexpr (std::is_same_v<Floats, float>)
+        nan = 0u - static_cast<Words>(value != value);
+    else
+        nan = __builtin_bit_cast(Words, value != value);
+    const Words half = 0x7fffu + ((u >> 16) & 1u);
+    bits = (u + (half & ~nan)) | (nan & 0x00400000u);
+}
+
 template <class Words, class Floats>
 [[gnu::always_inline]] constexpr void narrow_bf16(const Floats& value, Words& bits) {
-    const Words u = __builtin_bit_cast(Words, value);
-    const Words nan = (((u & 0x7fffffffu) - 0x7f800001u) >> 31) - 1u;
-    const Words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    bits = (rounded & ~nan) | (((u >> 16) | 0x40u) & nan);
+    narrow_bf16_high(value, bits);
+    bits = bits >> 16;
 }
 
 template <class Words, class Floats>
