@@ -155,8 +155,8 @@ struct unlimited_room {
     constexpr bool operator()(std::size_t, std::size_t) const { return true; }
 };
 
-/// The pairs [begin, end), few enough to be looked at twice: false, with nothing placed, unless each
-/// chose an expert. Without a limit, that is all that there is to ask.
+/// Places the pairs [begin, end), few enough to be looked at twice. False, with nothing placed,
+/// unless each chose an expert: without a limit, that is all that there is to ask.
 template <class Real>
 bool place_all(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
                std::span<std::int64_t> next, assignment& a) {

@@ -9,8 +9,8 @@
 namespace locmoe::inline v0::detail {
 
 // Eight rows side by side, a row a lane: what goes across a row (its sum, its largest) then takes
-// no operation across a vector, and keeps its order. For processors with AVX2 and fused multiply-add;
-// on others the plain loops give the same bits.
+// no operation across a vector, and keeps its order. For processors with AVX2 and fused
+// multiply-add; on others the plain loops give the same bits.
 
 #if LOCMOE_HAS_FUSED
 #define LOCMOE_HAS_EIGHT_ROWS 1
@@ -60,42 +60,30 @@ using int_rows = lanes<std::int32_t, row_lanes>;
         __builtin_ia32_movmskps256(reinterpret_cast<const float_rows&>(mask)));
 }
 
-struct add_lanes {
-    [[gnu::always_inline]] static void join(float_rows& to, const float_rows& x) { to += x; }
-};
-struct higher_lanes {
-    [[gnu::always_inline]] static void join(float_rows& to, const float_rows& x) {
-        to = to > x ? to : x;
-    }
-};
-
-/// Of four vectors, each of two rows' four numbers: lane i of `out` joins row i's, those of the first
-/// halves before those of the second.
-template <class Join>
-[[gnu::always_inline]] inline void join_halves(const float_rows* half, float_rows& out) {
+/// Four vectors, each of four numbers of two rows: lane i of `out` becomes the sum of a row's, those
+/// of the first halves before those of the second.
+[[gnu::always_inline]] inline void add_halves(const float_rows* half, float_rows& out) {
     float_rows quarter[2];
 #pragma GCC unroll 2
     for (std::size_t i = 0; i < 2; ++i) {
         const float_rows &a = half[2 * i], &b = half[2 * i + 1];
         quarter[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-        Join::join(quarter[i], __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15));
+        quarter[i] += __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
     }
     out = __builtin_shufflevector(quarter[0], quarter[1], 0, 2, 8, 10, 4, 6, 12, 14);
-    Join::join(out, __builtin_shufflevector(quarter[0], quarter[1], 1, 3, 9, 11, 5, 7, 13, 15));
+    out += __builtin_shufflevector(quarter[0], quarter[1], 1, 3, 9, 11, 5, 7, 13, 15);
 }
 
-/// Lane i of `out` joins the lanes of row i, in the order of `sum_halves`.
-template <class Join>
-[[gnu::always_inline]] inline void join_across(const float_rows (&row)[row_lanes],
-                                               float_rows& out) {
+/// Lane i of `out` becomes the sum of the lanes of row i, in the order of `sum_halves`.
+[[gnu::always_inline]] inline void add_across(const float_rows (&row)[row_lanes],
+                                              float_rows& out) {
     float_rows half[4];
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < 4; ++i) {
         half[i] = __builtin_shufflevector(row[i], row[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        Join::join(half[i],
-                   __builtin_shufflevector(row[i], row[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+        half[i] += __builtin_shufflevector(row[i], row[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
-    join_halves<Join>(half, out);
+    add_halves(half, out);
 }
 
 /// Of four vectors, each in both its halves: out[c] holds number c of each.

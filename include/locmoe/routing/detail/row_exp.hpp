@@ -9,13 +9,14 @@
 
 namespace locmoe::inline v0::detail {
 
-// e^x = 2^w e^r, with a whole w and r within half of ln 2, by a polynomial of 1. The multiplications
-// are fused with what is added: it takes fewer operations, and the one rounding is the same in every
-// instruction set, for std::fma is exact where a processor has none.
-inline constexpr float exp_least = -87.3f;     // below, the result is no normal float
-inline constexpr float exp_log2 = 1.44269504f; // 1 / ln 2
-inline constexpr float exp_shifter = 0x1.8p23f; // adding it rounds to a whole, in the low bits
-inline constexpr float exp_ln2 = 0.693147182f, exp_ln2_over = 1.90465430e-9f;  // ln 2 and too much
+// e^x = 2^w e^r, with a whole w and r within half of ln 2, by a polynomial of degree 5 that is off
+// by 9e-8 at most. Products are fused with what is added: it takes fewer operations, and the one
+// rounding is the same in every instruction set, for std::fma is right where a processor has none.
+inline constexpr float exp_least = -87.3f;       // below, the result is no normal float
+inline constexpr float exp_log2 = 1.44269504f;   // 1 / ln 2
+inline constexpr float exp_shifter = 0x1.8p23f;  // adding it rounds to a whole, in the low bits
+inline constexpr float exp_ln2 = 0.693147182f;   // a float, and so
+inline constexpr float exp_ln2_over = 1.90465430e-9f;  // too large
 inline constexpr float exp_factors[] = {0x1.0fa7fcp-7f, 0x1.573aap-5f, 0x1.555a6cp-3f,
                                         0x1.fffdc4p-2f, 0x1.fffff6p-1f, 1.0f};
 

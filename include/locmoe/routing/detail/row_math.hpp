@@ -27,8 +27,8 @@ template <class Real, element E>
     return sum;
 }
 
-/// The sum of interleaved parts, as vectors add up fastest: those half of all apart, then a quarter,
-/// to the end. The parts are used up.
+/// The sum of interleaved parts, as vectors add up fastest: those half of all apart, then those a
+/// quarter apart, and so on. The parts are used up.
 template <class Real, std::size_t Parts>
 [[gnu::always_inline]] inline Real sum_halves(Real (&part)[Parts]) {
     for (std::size_t half = Parts / 2; half != 0; half /= 2)

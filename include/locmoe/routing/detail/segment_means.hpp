@@ -14,8 +14,8 @@
 
 namespace locmoe::inline v0::detail {
 
-/// A segment's sum in one order, which the vectors below keep: number j belongs to part j mod 8, and
-/// `sum_halves` adds up the parts. (Minus zero is the zero that changes no number.)
+/// A segment's sum in one order, which the vectors below keep: number j belongs to part j mod 8,
+/// and `sum_halves` adds up the parts. (Minus zero is the zero that changes no number.)
 inline constexpr std::size_t segment_parts = 8;
 
 template <class Real, class E>
@@ -87,7 +87,7 @@ template <class E>
     if (length == row_lanes / 2) {  // two a vector
 #pragma GCC unroll 4
         for (std::size_t i = 0; i < 4; ++i) load_lanes<row_lanes>(x + i * row_lanes, parts[i]);
-        join_halves<add_lanes>(parts, sums);  // of 0, 2, 4, 6, and of 1, 3, 5, 7
+        add_halves(parts, sums);  // of 0, 2, 4, 6, and of 1, 3, 5, 7
         sums = __builtin_shufflevector(sums, sums, 0, 4, 1, 5, 2, 6, 3, 7);
     } else {
         if (length == 2 * row_lanes)
@@ -97,7 +97,7 @@ template <class E>
         else
             for (std::size_t i = 0; i < row_lanes; ++i)
                 segment_part(x + i * length, length, end, parts[i]);
-        join_across<add_lanes>(parts, sums);
+        add_across(parts, sums);
     }
     // A division takes as long as all else of a short segment, and by a power of 2 it is exact.
     if (std::has_single_bit(length))

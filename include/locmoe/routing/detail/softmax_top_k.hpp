@@ -227,7 +227,7 @@ inline constexpr bit_places places_of_bits;
         sums[i + 1] = part[2] + part[3];
     }
     float_rows shares;
-    join_across<add_lanes>(sums, shares);
+    add_across(sums, shares);
     shares = 1.0f / shares;
     std::memcpy(share, &shares, sizeof share);
     for (std::size_t i = 0; i < row_lanes; ++i)
@@ -260,7 +260,8 @@ inline constexpr bit_places places_of_bits;
 inline std::size_t softmax_top_k([[maybe_unused]] float* first,
                                  [[maybe_unused]] std::size_t stride,
                                  [[maybe_unused]] std::size_t rows, [[maybe_unused]] std::size_t n,
-                                 [[maybe_unused]] std::size_t k, [[maybe_unused]] expert_id* chosen) {
+                                 [[maybe_unused]] std::size_t k,
+                                 [[maybe_unused]] expert_id* chosen) {
     std::size_t done = 0;
 #if LOCMOE_HAS_EIGHT_ROWS
     if (n == 0 || n % sum_parts != 0 || k > rows_chosen::most || !has_eight_rows()) return 0;

@@ -48,8 +48,8 @@ auto widest(Args... args) {
     return Body(args...);
 }
 
-/// `widest` for bodies of std::fma, which is slow where a processor has no such instruction. They add
-/// no product in another way: it would be fused here, and not elsewhere.
+/// `widest` for bodies of std::fma, which is slow where a processor has no such instruction. They
+/// add no product in another way: it would be fused here, and not elsewhere.
 template <auto Body, class... Args>
 auto widest_fused(Args... args) {
 #if LOCMOE_HAS_FUSED
