@@ -35,8 +35,8 @@ struct mpi_options {
     /// 1.03 times the speed on 4 and 8 ranks up to 64 KiB, and 0.6 for 64 bytes between two.
     bool persistent_requests = false;
 
-    /// How long an operation, or the making of the backend, may wait for another rank before it is a
-    /// backend_error on all ranks, within 2 seconds more; empty: forever.
+    /// How long an operation, or the making of the backend, may wait for another rank before it is
+    /// a backend_error on all ranks, within 2 seconds more; empty: forever.
     std::optional<std::chrono::milliseconds> deadline = std::chrono::minutes(10);
 };
 

@@ -204,8 +204,8 @@ class pipeline {
                                                  .value()};
     }
 
-    /// Ranks tell those that they send rows to which chunk a row is of; then each cuts its plan, and
-    /// the chunks are checked, once and for all, as the executor checks every exchange.
+    /// Ranks tell those that they send rows to which chunk a row is of; then each cuts its plan,
+    /// and the chunks are checked, once and for all, as the executor checks every exchange.
     void cut(std::size_t chunks) {
         const auto tokens = as_numbers(chunk_of_tokens(whole_.token_count, chunks));
         const auto pairs = as_numbers(chunk_of_pairs(whole_, chunks));

@@ -20,8 +20,8 @@ namespace locmoe::inline v0::detail {
 
 /// The small collectives of a backend. Ranks meet in pairs, log2 P times, and tell each other what
 /// they know by then: each ends with what all of them said. Where P is no power of two, some ranks
-/// first tell all to the one below, and hear the result from it. Messages have the length that their
-/// sender gave them, so ranks that do not agree on it find out.
+/// first tell all to the one below, and hear the result from it. Messages have the length that
+/// their sender gave them, so ranks that do not agree on it find out.
 class mpi_meetings {
   public:
     /// `tag` is for this alone. `comm` and `watch` outlive it.

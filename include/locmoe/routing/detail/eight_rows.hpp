@@ -60,8 +60,8 @@ using int_rows = lanes<std::int32_t, row_lanes>;
         __builtin_ia32_movmskps256(reinterpret_cast<const float_rows&>(mask)));
 }
 
-/// Four vectors, each of four numbers of two rows: lane i of `out` becomes the sum of a row's, those
-/// of the first halves before those of the second.
+/// Four vectors, each of four numbers of two rows: lane i of `out` becomes the sum of a row's,
+/// those of the first halves before those of the second.
 [[gnu::always_inline]] inline void add_halves(const float_rows* half, float_rows& out) {
     float_rows quarter[2];
 #pragma GCC unroll 2

@@ -58,8 +58,8 @@ auto widest_fused(Args... args) {
     return Body(args...);
 }
 
-/// For bodies that say how wide their vectors are: `Wide(args...)`, of 32 bytes, where the processor
-/// has AVX2, else `Plain(args...)`, of 16.
+/// For bodies that say how wide their vectors are: `Wide(args...)`, of 32 bytes, where the
+/// processor has AVX2, else `Plain(args...)`, of 16.
 template <auto Plain, auto Wide, class... Args>
 auto widest_of(Args... args) {
 #if LOCMOE_HAS_WIDER
