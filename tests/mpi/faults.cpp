@@ -93,28 +93,3 @@ TEST_CASE("a rank slower than the deadline is named on every rank of an MPI job"
         REQUIRE_NOTHROW(fault_laws::slow_rank_is_named(backend, operation, until_told, tell));
     }
 }
-
-TEST_CASE("a rank that does not come to make its backend is named on every rank of an MPI job",
-          "[mpi]") {
-    MPI_Comm ours = MPI_COMM_NULL;  // of no use afterwards
-    MPI_Comm_dup(MPI_COMM_WORLD, &ours);
-    int rank = 0;
-    int ranks = 0;
-    MPI_Comm_rank(ours, &rank);
-    MPI_Comm_size(ours, &ranks);
-    if (ranks < 2) return;
-    if (rank == ranks - 1) {  // until all others have given up
-        char word = 0;
-        for (int r = 0; r + 1 < ranks; ++r)
-            MPI_Recv(&word, 1, MPI_CHAR, r, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    }
-    const auto got =
-        fault_laws::outcome_of([&] { mpi_backend backend(ours, {.deadline = 1s}); });
-    if (rank < ranks - 1) {
-        const char word = 0;
-        MPI_Send(&word, 1, MPI_CHAR, ranks - 1, 0, MPI_COMM_WORLD);
-    }
-    CHECK(got.kind == fault_laws::outcome::backend);
-    CHECK(got.says(detail::concat("mpi_backend: rank ", ranks - 1,
-                                  " did not come within 1000 ms")));
-}

@@ -1,6 +1,7 @@
-// usage: locmoe_mpi_lost_rank stop | sleep | kill | throw
-// The last rank is lost in the middle of a dispatch: it stops, is busy for ever, is killed, or throws.
-// Every other rank prints its error and how many milliseconds it took, and the job ends.
+// usage: locmoe_mpi_lost_rank stop | sleep | kill | throw | absent
+// The last rank is lost in the middle of a dispatch: it stops, is busy for ever, is killed, or throws. Or
+// it is absent where the others make their backends, and comes once they have given up. Every other rank
+// prints its error and how many milliseconds it took, and the job ends.
 
 #include <chrono>
 #include <csignal>
@@ -65,10 +66,32 @@ void lose_a_rank(const char* how) {
     std::this_thread::sleep_for(1s);  // let the others print
 }
 
+void come_late() {
+    int rank = 0;
+    int ranks = 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    if (rank + 1 == ranks) std::this_thread::sleep_for(6s);
+    const auto since = std::chrono::steady_clock::now();
+    try {
+        mpi_backend backend(MPI_COMM_WORLD, {.deadline = 2s});
+        std::printf("rank %d: made\n", rank);
+    } catch (const std::exception& e) {
+        const auto took = std::chrono::steady_clock::now() - since;
+        std::printf("rank %d after %d ms: %s\n", rank, static_cast<int>(took / 1ms), e.what());
+    }
+    std::fflush(stdout);
+    if (rank + 1 < ranks) std::this_thread::sleep_for(4s);  // hear what the late one gets
+    std::this_thread::sleep_for(1s);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     MPI_Init(&argc, &argv);
-    if (argc == 2) lose_a_rank(argv[1]);
+    if (argc == 2 && std::string(argv[1]) == "absent")
+        come_late();
+    else if (argc == 2)
+        lose_a_rank(argv[1]);
     MPI_Abort(MPI_COMM_WORLD, 3);
 }

@@ -45,7 +45,7 @@ struct mpi_options {
 /// for an inter-communicator; backend_error with MPI's code and text where a call of MPI fails.
 ///
 /// Once a rank was waited for beyond the deadline, or gave up, MPI_Finalize may wait for it for
-/// ever: end the job by MPI_Abort.
+/// ever or break: end the job by MPI_Abort.
 class mpi_backend {
   public:
     /// Dropped before its end it gives up its receives; what it sends must then stay in memory.
