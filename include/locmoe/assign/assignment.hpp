@@ -307,7 +307,9 @@ void assign_into(const basic_routing<Real>& decided, assignment& assigned,
     constexpr std::size_t pairs_a_part = 16384, fewest_parts = 3;
     const std::size_t most = decided.chosen.size() / pairs_a_part, width = threads.width();
     const std::size_t parts = most < width ? most : width;
-    const bool unlimited = !options.capacity && options.capacities.empty();
+    bool unlimited = !options.capacity && options.capacities.empty();
+    for (const std::int64_t before : next)  // else a position could pass the largest integer
+        unlimited = unlimited && static_cast<std::size_t>(all - before) >= decided.chosen.size();
     if (parts >= fewest_parts)
         detail::place_pairs_together(decided, next, options.rank, limit_of, unlimited, assigned,
                                      threads, parts);
