@@ -23,6 +23,7 @@
 #include <vector>
 
 #include <mpi.h>
+#include <simgrid/actor.h>
 #include <smpi/smpi.h>
 
 #include "locmoe/adapt/mpi.hpp"
@@ -70,6 +71,26 @@ extern "C" int MPI_Exscan(const void* mine, void* before, int count, MPI_Datatyp
         }
     }
     return MPI_SUCCESS;
+}
+
+/// What a rank that waits calls between two looks. Here it sleeps for a 64th of what it has waited:
+/// so a wait is at most that much longer, and a long one costs a few hundred looks, not thousands.
+extern "C" int sched_yield() noexcept {
+    struct wait {
+        double begin = 0, end = 0;
+    };
+    static std::vector<wait> waits;  // by rank: they share their memory
+    int rank = 0, ranks = 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    waits.resize(static_cast<std::size_t>(ranks));
+    wait& mine = waits[static_cast<std::size_t>(rank)];
+    constexpr double looks = 4e-6;  // longer than a wait's looks between two calls take
+    const double now = MPI_Wtime();
+    if (now - mine.end > looks) mine.begin = now;
+    if (now > mine.begin) sg_actor_sleep_for((now - mine.begin) / 64);
+    mine.end = MPI_Wtime();
+    return 0;
 }
 
 namespace {
