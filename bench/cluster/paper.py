@@ -61,16 +61,18 @@ class Bench:
 
     def train(self, router, nodes, per_node, model):
         """The trainer's report and the folder of recorded choices. The same training is not repeated:
-        remove the folder to have it done again."""
+        remove the folder to have it done again. After the router's name, options for it."""
+        router, *own = router.split()
         members = nodes * per_node
         sequences = TRAINING_TOKENS // members // CONTEXT
         tokens = model["tokens"] * 8 // model["tensor_parallel"]  # of a node and layer
         recorded = tokens * SIMULATED_LAYERS * members // TRAINING_TOKENS
         command = [self.trainer, "--router", router, "--nodes", nodes, "--ranks-per-node", per_node,
                    "--experts", model["experts"], "--choices", model["choices"], "--sequences", sequences, "--steps", self.steps,
-                   "--capacity", f"factor:{FACTOR}", "--record-steps", recorded]
+                   "--capacity", f"factor:{FACTOR}", "--record-steps", recorded, *own]
         command = [str(word) for word in command]
-        folder = os.path.join(self.work, f"{router}-{model['experts']}-{nodes}x{per_node}")
+        folder = os.path.join(self.work,
+                              f"{router}{''.join(own)}-{model['experts']}-{nodes}x{per_node}")
         done = os.path.join(folder, "command")
         if not os.path.exists(done) or open(done).read() != " ".join(command):
             os.makedirs(folder, exist_ok=True)
@@ -274,6 +276,8 @@ def run_pangu(add, nodes, model):
     add("hash", "chosen", slots=least)
     for router in ("rre", "locmoe"):
         add(router, "chosen", slots=least, buddies=buddies)
+    if buddies:
+        add("locmoe --adaptive-mu", "chosen", slots=least)
 
 
 def run_fine_grained(add):

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "locmoe/capacity/measure_delta.hpp"
+#include "locmoe/routing/adaptive_mu.hpp"
 #include "locmoe/routing/base_router.hpp"
 #include "locmoe/routing/bias_balanced_router.hpp"
 #include "locmoe/routing/dense_gate.hpp"
@@ -71,6 +72,12 @@ constexpr bool asks_for_domains(router_kind kind) {
     return kind == router_kind::rre || kind == router_kind::domain_locmoe;
 }
 
+/// Whether it has a locality loss.
+constexpr bool draws_to_own_node(router_kind kind) {
+    return kind == router_kind::locmoe || kind == router_kind::domain_locmoe ||
+           kind == router_kind::resonance;
+}
+
 /// What the routers of a model are made from.
 struct router_options {
     router_kind kind = router_kind::locmoe;
@@ -81,7 +88,9 @@ struct router_options {
     double mu = 0.1;          ///< locality loss; LocMoEs and resonance
     double epsilon = 0.1;     ///< share of tokens that may leave their node, likewise
     std::uint64_t seed = 1;   ///< of the routers that draw
-    std::size_t choices = 2;  ///< of a token, at most all experts; of the routers that choose several
+    std::size_t choices =
+        2;  ///< of a token, at most all experts; of the routers that choose several
+    bool adaptive_mu = false;  ///< mu falls where a node has no room for its tokens
 };
 
 /// One MoE layer's router, with the gate's weights where it has any. Those that choose several
@@ -97,6 +106,7 @@ class layer_router {
     layer_router(const std::string& name, std::size_t width, const router_options& options,
                  std::uint64_t seed)
         : kind_(options.kind),
+          options_(options),
           gate_(make_gate(name + ".gate", width, options, seed)),
           bias_(options.kind == router_kind::bias_balanced ? options.experts : 0, 0.0f),
           policy_(make(options)) {}
@@ -105,6 +115,20 @@ class layer_router {
 
     routing route(matrix_view<const Scalar> tokens, const locmoe::route_context& where) const {
         return std::visit([&](const auto& p) { return p.route(tokens, where); }, policy_);
+    }
+
+    /// Where the options ask for it, sets the locality loss's weight for this batch, of which all
+    /// ranks of a node hold equally many tokens. `capacity`: of one expert, none: dropless.
+    void adapt_mu(const routing& decided, std::span<const std::int64_t> load,
+                  std::optional<std::int64_t> capacity, const locmoe::route_context& where) {
+        if (!options_.adaptive_mu || !draws_to_own_node(kind_)) return;
+        const auto ranks = where.nodes.ranks_of(where.nodes.node_of(where.rank)).size();
+        const locmoe::local_demand demand{
+            static_cast<std::int64_t>(ranks * decided.token_count * decided.choice_count),
+            capacity};
+        router_options now = options_;
+        now.mu = locmoe::adaptive_mu({.mu = options_.mu}, demand, load, where);
+        policy_ = make(now);
     }
 
     Scalar loss(const routing& decided, std::span<const std::int64_t> load,
@@ -251,6 +275,7 @@ class layer_router {
     }
 
     router_kind kind_;
+    router_options options_;
     std::optional<parameter<Scalar>> gate_;  // [n, d], or as the gate has it
     std::vector<float> bias_;                // [n], or none
     policy policy_;

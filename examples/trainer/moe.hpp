@@ -91,8 +91,10 @@ class expert_parallel_moe {
                                    decided_.chosen.end());
         part(step_part::plan, "plan", [&] { make_plan(); });
         if (where_.training) part(step_part::route, "observe", [&] { observe(x); });
-        part(step_part::route, "loss",
-             [&] { own_loss_ = loss_scale_ * router_.loss(decided_, load_, context); });
+        part(step_part::route, "loss", [&] {
+            if (where_.training) router_.adapt_mu(decided_, load_, used_capacity_, context);
+            own_loss_ = loss_scale_ * router_.loss(decided_, load_, context);
+        });
 
         const std::size_t rows = plan_.expert_row_count();
         part(

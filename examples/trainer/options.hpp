@@ -136,6 +136,8 @@ inline parsed_options parse_options(int argc, const char* const* argv, const std
     app.add_option("--mu", t.mu, "weight of the locality loss")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
+    app.add_flag("--adaptive-mu", t.adaptive_mu,
+                 "lower it on nodes without room for their tokens, to 0 on those without experts");
     app.add_option("--epsilon", t.epsilon,
                    "share of a node's tokens that the locality loss lets go")
         ->check(CLI::Range(1e-9, 0.999))

@@ -33,6 +33,7 @@ struct training_options {
     std::size_t choices = 2;  ///< of a token, by the routers that choose several
     double alpha = 0.03;      ///< auxiliary loss
     double mu = 0.1;          ///< locality loss
+    bool adaptive_mu = false;  ///< it falls where a node has no room for its tokens
     double epsilon = 0.1;     ///< share of tokens that it lets leave their node
     std::uint64_t seed = 1;
     any_capacity capacity;  ///< factor 1.25
@@ -55,7 +56,7 @@ class rank_trainer {
           environment_{exchange_,
                        {options.router, options.shape.experts, byte_counts, domains.size(),
                         options.alpha, options.mu, options.epsilon, options.seed,
-                        options.choices},
+                        options.choices, options.adaptive_mu},
                        options.capacity,
                        options.strategy,
                        options.costs},

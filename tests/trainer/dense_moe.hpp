@@ -51,16 +51,17 @@ class dense_moe {
             const auto counts = locmoe::count_choices(decided_[r]);
             for (std::size_t e = 0; e < load_.size(); ++e) load_[e] += counts[e];
         }
-        own_loss_ = 0;
-        for (std::size_t r = 0; r < ranks; ++r)
-            own_loss_ +=
-                static_cast<double>(router_.loss(decided_[r], load_, context(r, of, share))) /
-                static_cast<double>(ranks);
-
         std::int64_t choices = 0;
         for (const std::int64_t l : load_) choices += l;
         const locmoe::capacity_demand demand{static_cast<std::size_t>(choices), 1, load_.size()};
-        const auto capacity = capacity_.capacity(demand);
+        const auto capacity = used_capacity_ = capacity_.capacity(demand);
+        own_loss_ = 0;
+        for (std::size_t r = 0; r < ranks; ++r) {
+            const auto of_rank = context(r, of, share);
+            router_.adapt_mu(decided_[r], load_, capacity, of_rank);
+            own_loss_ += static_cast<double>(router_.loss(decided_[r], load_, of_rank)) /
+                         static_cast<double>(ranks);
+        }
         std::vector<std::int64_t> taken(experts_.size(), 0);
         computed_.clear();
         matrix<Scalar> output({1, x.cols});
@@ -107,11 +108,14 @@ class dense_moe {
             experts_[e].backward(rows_of(x, t, 1), in(grad_output), out(grad));
             add(rows_of(grad_x, t, 1), in(grad));
         }
-        for (std::size_t r = 0; r < ranks; ++r)
-            router_.backward(rows_of(x, r * share, share), decided_[r], load_,
-                             context(r, of, share), std::span<const Scalar>(grad_weights[r]),
+        for (std::size_t r = 0; r < ranks; ++r) {
+            const auto of_rank = context(r, of, share);
+            router_.adapt_mu(decided_[r], load_, used_capacity_, of_rank);
+            router_.backward(rows_of(x, r * share, share), decided_[r], load_, of_rank,
+                             std::span<const Scalar>(grad_weights[r]),
                              Scalar(1) / static_cast<Scalar>(ranks),
                              rows_of(grad_x, r * share, share));
+        }
         if (where_.training) router_.end_step(load_);
     }
 
@@ -140,6 +144,7 @@ class dense_moe {
     std::vector<feed_forward<Scalar>> experts_;
     std::vector<typename layer_router<Scalar>::routing> decided_;  // a rank
     std::vector<std::int64_t> load_;
+    std::optional<std::int64_t> used_capacity_;  // of one expert
     struct computed {
         std::size_t token, pair, expert;  // pair within its rank's [T, k]
     };

@@ -102,7 +102,7 @@ outcome train_densely(const training_options& options, const locmoe::topology& n
         locmoe::expert_placement::blocked(options.shape.experts, nodes.rank_count());
     typename dense_moe<Scalar>::environment where{
         {options.router, options.shape.experts, counts, two_domains().size(), options.alpha,
-         options.mu, options.epsilon, options.seed},
+         options.mu, options.epsilon, options.seed, 2, options.adaptive_mu},
         nodes,
         placement,
         options.capacity};
@@ -240,6 +240,22 @@ TEST_CASE("Expert-parallel training is the single-rank dense computation of the 
                     if (is_main(router) || !drops) CHECK((dense.dropped > 0) == drops);
                     check_same(train_expert_parallel<double>(options, nodes), dense, 1e-9);
                 }
+}
+
+TEST_CASE("An adaptive mu changes what nodes without experts learn, by the dense computation too") {
+    const auto nodes = locmoe::topology::uniform(small.experts + 1, 1);
+    for (const bool drops : {false, true}) {
+        auto options = options_for(router_kind::locmoe, drops ? of_factor(0.9) : dropless());
+        const auto fixed = train_densely<double>(options, nodes);
+        options.adaptive_mu = true;
+        const auto dense = train_densely<double>(options, nodes);
+        check_same(train_expert_parallel<double>(options, nodes), dense, 1e-9);
+        CHECK(dense.losses.back() != fixed.losses.back());
+    }
+    auto options = options_for(router_kind::switch_, dropless());
+    const auto without = train_densely<double>(options, nodes);
+    options.adaptive_mu = true;
+    check_same(train_densely<double>(options, nodes), without, 0);  // has no locality loss
 }
 
 TEST_CASE("All ranks come to one capacity under every schedule, that of the dense computation") {
