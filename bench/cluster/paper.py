@@ -117,7 +117,7 @@ class Bench:
         configuration = [
             "smpi/simulate-computation:no", "smpi/bw-factor:0:1", "smpi/lat-factor:0:1",
             "network/TCP-gamma:0", "network/weight-S:0", "network/crosstraffic:no",
-            "smpi/iprobe:2e-7", "smpi/test:2e-7", "smpi/grow-injected-times:no",
+            "smpi/iprobe:0", "smpi/test:2e-7", "smpi/grow-injected-times:no",
             "smpi/coll-selector:ompi", f"smpi/send-is-detached-thresh:{65536 // SHRINK}"]
         run = subprocess.run(
             ["smpirun", "-no-privatize", "-np", str(8 * nodes), "-platform", cluster + ".xml",

@@ -73,8 +73,8 @@ extern "C" int MPI_Exscan(const void* mine, void* before, int count, MPI_Datatyp
     return MPI_SUCCESS;
 }
 
-/// What a rank that waits calls between two looks. Here it sleeps for a 64th of what it has waited:
-/// so a wait is at most that much longer, and a long one costs a few hundred looks, not thousands.
+/// What a rank that waits calls between two looks. Here it sleeps for a 64th of what it has waited,
+/// or 200 ns: so a wait is at most that much longer, and a long one costs a few hundred looks.
 extern "C" int sched_yield() noexcept {
     struct wait {
         double begin = 0, end = 0;
@@ -85,10 +85,10 @@ extern "C" int sched_yield() noexcept {
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     waits.resize(static_cast<std::size_t>(ranks));
     wait& mine = waits[static_cast<std::size_t>(rank)];
-    constexpr double looks = 4e-6;  // longer than a wait's looks between two calls take
+    constexpr double looks = 4e-6;  // longer than what a wait does between two calls
     const double now = MPI_Wtime();
     if (now - mine.end > looks) mine.begin = now;
-    if (now > mine.begin) sg_actor_sleep_for((now - mine.begin) / 64);
+    sg_actor_sleep_for(std::max((now - mine.begin) / 64, 2e-7));
     mine.end = MPI_Wtime();
     return 0;
 }
