@@ -16,13 +16,15 @@ least = {'lines': 95.0, 'branches': 85.0}
 
 
 def instances(functions):
-    """How many instances of the innermost function each line stands in."""
+    """How many instances of the innermost function each line stands in, and the functions of which there
+    are several: their lines come once for each, with its branches alone."""
     number = collections.Counter((f['start_line'], f['end_line']) for f in functions)
     of_line = {}
     for first, last in sorted(number, key=lambda span: (span[0], -span[1])):
         for line in range(first, last + 1):
             of_line[line] = number[first, last]
-    return of_line
+    several = {f['name'] for f in functions if number[f['start_line'], f['end_line']] > 1}
+    return of_line, several
 
 
 def read(counts):
@@ -35,11 +37,11 @@ def read(counts):
         path = pathlib.Path(told['current_working_directory'], source['file']).resolve()
         if include not in path.parents:
             continue
-        of_line = instances(source['functions'])
+        of_line, several = instances(source['functions'])
         for line in source['lines']:
             taken = [b['count'] > 0 for b in line['branches'] if not b['throw']]
             copies = of_line.get(line['line_number'], 1)
-            if len(taken) % copies == 0:
+            if line.get('function_name') not in several and len(taken) % copies == 0:
                 each = len(taken) // copies
                 taken = [any(taken[i::each]) for i in range(each)]
             found.append((path, line['line_number'], line['count'] > 0, taken))
