@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "locmoe/core/element.hpp"
@@ -167,6 +169,44 @@ TEST_CASE("Each DLPack dtype is the element of its name and no other") {
     check(std::int64_t(), {kDLInt, 64, 1});
 }
 
+TEST_CASE("A DLPack tensor is read in the host's memory and refused by name in a device's own") {
+    lent_tensor lent{{2, 3}};
+    const auto refused_on = [&](int device) {
+        DLTensor t = lent.get();
+        t.device = {static_cast<DLDeviceType>(device), 1};
+        return refusal(t);
+    };
+    for (const int host : {1, 3, 11}) CHECK(refused_on(host).empty());
+    const std::vector<std::pair<int, std::string>> own{
+        {2, "cuda:1"},  {4, "opencl:1"},        {7, "vulkan:1"},  {8, "metal:1"}, {9, "vpi:1"},
+        {10, "rocm:1"}, {13, "cuda_managed:1"}, {14, "oneapi:1"}, {12, "device type 12:1"}};
+    for (const auto& [device, name] : own)
+        CHECK(refused_on(device) ==
+              "locmoe: as_matrix: device of the DLTensor: expected cpu, cuda_host or rocm_host, "
+              "got " + name);
+}
+
+TEST_CASE("A DLPack tensor of more numbers than can be counted is refused") {
+    constexpr std::int64_t half = std::int64_t{1} << 32;
+    lent_tensor lent;
+    const std::vector<std::vector<std::int64_t>> shapes{
+        {half, half}, {half, half, 1}, {half, half, 0, 2}, {2, half, half}};
+    for (const auto& shape : shapes) {
+        lent.shape = shape;
+        DLTensor t = lent.get();
+        CHECK(refusal(t).find("shape of the DLTensor: expected fewer than 2^63 numbers") !=
+              std::string::npos);
+        t.data = nullptr;
+        CHECK_FALSE(refusal(t).empty());
+    }
+    // Strides are compared where their products would not fit.
+    lent.shape = {2, 4, 2};
+    lent.strides = {0, half << 30, 1};
+    CHECK(refusal(lent.get()).find("one after the other") != std::string::npos);
+    lent.strides = {std::numeric_limits<std::int64_t>::min(), half, 1};
+    CHECK(refusal(lent.get()).find("one after the other") != std::string::npos);
+}
+
 TEST_CASE("What a DLPack tensor is refused for is said by field") {
     lent_tensor lent{{2, 3}};
     const auto changed = [&](auto change) {
@@ -174,12 +214,8 @@ TEST_CASE("What a DLPack tensor is refused for is said by field") {
         change(t);
         return refusal(t);
     };
-    CHECK(changed([](DLTensor& t) {
-              t.device = {kDLCUDA, 1};
-          }) ==
-          "locmoe: as_matrix: device of the DLTensor: expected cpu, cuda_host or rocm_host, got "
-          "cuda:1");
-    CHECK(changed([](DLTensor& t) { t.device = {kDLCUDAHost, 0}; }).empty());
+    CHECK(changed([](DLTensor& t) { t.dtype = {9, 8, 1}; }) ==
+          "locmoe: as_matrix: dtype of the DLTensor: expected f32, got code 9, bits 8");
     CHECK(changed([](DLTensor& t) { t.dtype.lanes = 4; }) ==
           "locmoe: as_matrix: dtype of the DLTensor: expected f32, got float32 x 4");
     CHECK(changed([](DLTensor& t) {
@@ -187,6 +223,8 @@ TEST_CASE("What a DLPack tensor is refused for is said by field") {
           }) == "locmoe: as_matrix: dtype of the DLTensor: expected f32, got uint8");
     CHECK(changed([](DLTensor& t) { t.data = nullptr; }) ==
           "locmoe: as_matrix: data of the DLTensor: expected an address, got a null pointer");
+    CHECK(changed([](DLTensor& t) { t.ndim = 0; }).find("dimensions") != std::string::npos);
+    CHECK(changed([](DLTensor& t) { t.ndim = -1; }).find("dimensions") != std::string::npos);
     CHECK(changed([](DLTensor& t) { t.ndim = 1; }) ==
           "locmoe: as_matrix: dimensions of the DLTensor: expected 2 or more, [..., d], got 1");
     CHECK(changed([](DLTensor& t) { t.shape[0] = -2; }) ==

@@ -62,6 +62,7 @@ TEST_CASE("one rank's bad input fails on all ranks, before anything is sent", "[
     for (const std::size_t ranks : {1u, 2u, 5u})
         REQUIRE_NOTHROW(run_in_process(ranks, [](in_process_backend& backend) {
             executor_laws::bad_input_fails_on_all_ranks(backend);
+            executor_laws::each_wrong_argument_is_named(backend);
         }));
 }
 

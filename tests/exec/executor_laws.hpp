@@ -290,6 +290,28 @@ void carries_every_bit_pattern(Backend& backend) {
     expect(equal, "dispatch carries every bit pattern unharmed", backend.rank());
 }
 
+/// The rank that is wrong throws argument_error, every other one backend_error that names it, all with
+/// the same words.
+template <class Backend, class Call>
+void fails_alike(Backend& backend, rank_id wrong, Call&& call, const char* words) {
+    const bool wrong_here = backend.rank() == wrong;
+    std::string what;
+    bool right_kind = false;
+    try {
+        call();
+    } catch (const argument_error& e) {
+        what = e.what();
+        right_kind = wrong_here;
+    } catch (const backend_error& e) {
+        what = e.what();
+        right_kind =
+            !wrong_here && what.find(detail::concat("rank ", wrong)) != std::string::npos;
+    }
+    expect(right_kind && what.find(words) != std::string::npos,
+           detail::concat("the same words on every rank: wanted '", words, "', got '", what, "'"),
+           backend.rank());
+}
+
 /// One rank's wrong argument: that rank gets its own error, the others hear of it, nobody hangs, and
 /// the executor goes on working.
 template <class Backend>
@@ -304,24 +326,8 @@ void bad_input_fails_on_all_ranks(Backend& backend) {
     decided.chosen.assign(3, 0);
     decided.weights.assign(3, 1.0f);
     const exchange_plan plan = ex.plan(assign(decided), direct{});
-    const std::string culprit = detail::concat("rank ", ranks - 1);
-
     const auto fails = [&](auto&& call, const char* words) {
-        std::string what;
-        bool right_kind = false;
-        try {
-            call();
-        } catch (const argument_error& e) {
-            what = e.what();
-            right_kind = wrong_here;
-        } catch (const backend_error& e) {
-            what = e.what();
-            right_kind = !wrong_here && what.find(culprit) != std::string::npos;
-        }
-        expect(right_kind && what.find(words) != std::string::npos,
-               detail::concat("the same words on every rank: wanted '", words, "', got '", what,
-                              "'"),
-               backend.rank());
+        fails_alike(backend, static_cast<rank_id>(ranks - 1), call, words);
     };
 
     std::vector<float> rows(plan.expert_row_count() * width);
@@ -349,6 +355,83 @@ void bad_input_fails_on_all_ranks(Backend& backend) {
     for (float& v : tokens) v = 1.0f;
     ex.dispatch(plan, as_matrix(tokens, width), as_matrix(rows, width));
     for (const float v : rows) expect(v == 1.0f, "after an error, all goes on", backend.rank());
+}
+
+/// Whatever is wrong with rows, weights or plan is named. Three tokens a rank, as many expert rows.
+template <class Backend>
+void each_wrong_argument_is_named(Backend& backend) {
+    const std::size_t ranks = backend.rank_count();
+    const bool wrong_here = static_cast<std::size_t>(backend.rank()) == ranks - 1;
+    executor ex(backend, topology::single_node(ranks), expert_placement::blocked(ranks, ranks));
+    routing decided;
+    decided.token_count = 3;
+    decided.choice_count = 1;
+    decided.expert_count = ranks;
+    for (std::size_t t = 0; t < 3; ++t)
+        decided.chosen.push_back(
+            static_cast<expert_id>((static_cast<std::size_t>(backend.rank()) + t) % ranks));
+    decided.weights.assign(3, 1.0f);
+    const exchange_plan plan = ex.plan(assign(decided), direct{});
+    std::vector<float> x(3 * width), y(x), grad(x), weights(3, 1.0f), grad_weights(3);
+    std::vector<std::int32_t> ints(3 * width);
+    std::vector<std::int64_t> longs(3 * width);
+    std::vector<double> doubles(3 * width);
+    const auto view = [](auto& numbers) { return as_matrix(numbers, width); };
+    const auto fails = [&](auto&& right, auto&& wrong, const char* words) {
+        fails_alike(
+            backend, static_cast<rank_id>(ranks - 1), [&] { wrong_here ? wrong() : right(); },
+            words);
+    };
+
+    const auto dispatch = [&] { ex.dispatch(plan, view(x), view(y)); };
+    using rows = matrix_view<float>;
+    fails(dispatch, [&] { ex.dispatch(plan, rows(x.data(), 3, width, width - 1), view(y)); },
+          "expected a row stride of at least 20 bytes, got 16");
+    fails(dispatch, [&] { ex.dispatch(plan, view(x), rows(nullptr, 3, width)); },
+          "expert_rows on rank");
+    fails(dispatch, [&] { ex.dispatch(plan, view(ints), view(y)); },
+          "rows of 5 i32 as in tokens, got 5 f32");
+    for (const std::size_t beyond : {0u, 1u}) {
+        exchange_plan other = plan;
+        other.rank += static_cast<rank_id>(1 - beyond);
+        other.rank_count += beyond;
+        fails(dispatch, [&] { ex.dispatch(other, view(x), view(y)); }, "expected that of rank");
+    }
+    for (const std::int64_t slot : {-1, 3}) {
+        exchange_plan other = plan;
+        other.pair_slots[1] = slot;
+        fails([&] { ex.dispatch_weights(plan, weights); },
+              [&] { ex.dispatch_weights(other, weights); },
+              "expected 0 to T k - 1 with T k = 3, got");
+    }
+
+    const auto combine = [&] { ex.combine(plan, view(x), weights, view(y)); };
+    fails(combine, [&] { ex.combine(plan, view(ints), weights, view(ints)); },
+          "expected none with integer rows, got 3");
+    fails(combine, [&] { ex.combine(plan, view(longs), weights, view(longs)); },
+          "expected none with integer rows, got 3");
+
+    const auto back = [&](const auto& outputs, const std::vector<float>& row_weights) {
+        ex.combine_backward(plan, view(x), outputs, row_weights, view(grad), grad_weights);
+    };
+    const auto backward = [&] { back(view(y), weights); };
+    fails(backward, [&] { back(view(doubles), weights); },
+          "expected [3, 5] of f32 as grad_expert_rows, got [3, 5] of f64");
+    fails(backward, [&] { back(view(ints), weights); }, "got [3, 5] of i32");
+    fails(backward, [&] { back(view(y), std::vector<float>(2)); },
+          "expected R = 3 weights, got 2");
+    backward();
+
+    // Wrong on every rank: each has its own words.
+    std::string what;
+    try {
+        executor other(backend, topology::single_node(ranks),
+                       expert_placement::blocked(ranks + 1, ranks + 1));
+    } catch (const argument_error& e) {
+        what = e.what();
+    }
+    expect(what.find("placement on rank") != std::string::npos,
+           "the executor refuses a placement over more ranks", backend.rank());
 }
 
 /// Ranks with another topology or placement are found out when the executor is built, on all of them.

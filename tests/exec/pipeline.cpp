@@ -21,6 +21,15 @@ TEST_CASE("a pipeline gives the bits of the exchange without chunks", "[exec]") 
         }));
 }
 
+TEST_CASE("a pipeline of groups gives the bits of the exchange without chunks", "[exec]") {
+    for (std::uint32_t seed = 0; seed < 12; ++seed) {
+        const auto job = grouped_cases::job_on(1 + seed % 4, 1 + seed / 4 % 3, seed);
+        REQUIRE_NOTHROW(run_in_process(job.nodes.rank_count(), [&](in_process_backend& backend) {
+            pipeline_laws::groups_as_well(backend, job, seed);
+        }));
+    }
+}
+
 TEST_CASE("zeros keep their signs in a pipeline", "[exec]") {
     REQUIRE_NOTHROW(run_in_process(5, [&](in_process_backend& backend) {
         pipeline_laws::zeros_keep_their_signs(backend, 60);

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "exec/executor_laws.hpp"
+#include "grouped_cases.hpp"
+#include "locmoe/plan/group_wise.hpp"
 
 /// What every pipeline keeps over any backend: the bits of the executor's calls without chunks.
 namespace pipeline_laws {
@@ -49,10 +51,10 @@ void compute(const exchange_plan& plan, matrix_view<const E> in, matrix_view<E> 
             }
 }
 
-template <class E, class Backend, class Strategy>
-void gives_the_bits_without_chunks(Backend& backend, const Strategy& strategy, std::uint32_t seed,
-                                   std::size_t chunks) {
-    const auto job = random_cases::job_on(backend.rank_count(), seed);
+/// `numbers`: the seed of tokens and weights.
+template <class E, class Backend, class Strategy, class Job>
+void gives_the_bits_without_chunks(Backend& backend, const Strategy& strategy, const Job& job,
+                                   std::uint32_t numbers, std::size_t chunks) {
     const auto me = static_cast<std::size_t>(backend.rank());
     const auto law = [&](const char* what) {
         return detail::concat(what, " (", strategy.name(), ", ", chunks, " chunks, ",
@@ -65,7 +67,7 @@ void gives_the_bits_without_chunks(Backend& backend, const Strategy& strategy, s
     auto pipe = ex.pipeline(plan, chunks);
     const std::size_t tokens = mine.token_count;
     const std::size_t rows = plan.expert_row_count();
-    random_cases::generator g(seed * 64 + static_cast<std::uint32_t>(me));
+    random_cases::generator g(numbers);
     std::vector<float> weights(tokens * mine.choice_count);
     for (float& w : weights) w = static_cast<float>(g.up_to(1 << 20)) / 1048576.0f;
 
@@ -143,6 +145,15 @@ void gives_the_bits_without_chunks(Backend& backend, const Strategy& strategy, s
     }
 }
 
+template <class E, class Backend, class Strategy>
+void gives_the_bits_without_chunks(Backend& backend, const Strategy& strategy, std::uint32_t seed,
+                                   std::size_t chunks) {
+    gives_the_bits_without_chunks<E>(backend, strategy,
+                                     random_cases::job_on(backend.rank_count(), seed),
+                                     seed * 64 + static_cast<std::uint32_t>(backend.rank()),
+                                     chunks);
+}
+
 template <class Backend>
 void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
     for (std::uint32_t seed = 0; seed < seeds; ++seed)
@@ -167,6 +178,19 @@ void all_strategies_and_elements(Backend& backend, std::uint32_t seeds) {
                                                         chunks);
             gives_the_bits_without_chunks<std::int32_t>(backend, direct{}, seed + 5, chunks);
         }
+}
+
+/// Of plans whose combine has one phase more than dispatch, in which a group gets its results.
+template <class Backend>
+void groups_as_well(Backend& backend, const grouped_cases::job& job, std::uint32_t seed) {
+    const group_wise strategy{job.group_size};
+    const std::size_t group = job.group_of[static_cast<std::size_t>(backend.rank())];
+    const std::uint32_t numbers = seed * 64 + static_cast<std::uint32_t>(group);  // alike in it
+    for (const std::size_t chunks : {1u, 2u, 3u, 20u}) {
+        gives_the_bits_without_chunks<float>(backend, strategy, job, numbers, chunks);
+        gives_the_bits_without_chunks<bf16>(backend, strategy, job, numbers, chunks);
+        gives_the_bits_without_chunks<std::int64_t>(backend, strategy, job, numbers, chunks);
+    }
 }
 
 /// Whether a rank copies rows or adds them up must not depend on what a chunk happens to hold.
@@ -206,21 +230,7 @@ void bad_input_fails_on_all_ranks(Backend& backend) {
     executor ex(backend, job.nodes, job.placement);
     const exchange_plan plan = ex.plan(job.assigned, direct{});
     const auto fails = [&](auto&& call, const char* words) {
-        std::string what;
-        bool right_kind = false;
-        try {
-            call();
-        } catch (const argument_error& e) {
-            what = e.what();
-            right_kind = wrong_here;
-        } catch (const backend_error& e) {
-            what = e.what();
-            right_kind = !wrong_here;
-        }
-        expect(right_kind && what.find(words) != std::string::npos,
-               detail::concat("a pipeline fails alike on every rank: wanted '", words, "', got '",
-                              what, "'"),
-               backend.rank());
+        executor_laws::fails_alike(backend, static_cast<rank_id>(ranks - 1), call, words);
     };
     for (const std::size_t odd : {0u, 3u}) {
         if (ranks == 1 && odd != 0) continue;
@@ -233,6 +243,15 @@ void bad_input_fails_on_all_ranks(Backend& backend) {
         expect(what.find("chunks") != std::string::npos,
                "no chunks, or other numbers of them, are refused on every rank", backend.rank());
     }
+    std::string what;
+    try {
+        const auto most = static_cast<std::int64_t>(job.tokens);
+        ex.pipeline(ex.plan(job.assigned, capacity_padded{direct{}, most}), 2);
+    } catch (const plan_error& e) {
+        what = e.what();
+    }
+    expect(what.find("its rows are padded") != std::string::npos,
+           "a padded plan is not cut, on any rank", backend.rank());
 
     auto pipe = ex.pipeline(plan, 2);
     const std::size_t rows = plan.expert_row_count();

@@ -21,5 +21,6 @@ TEST_CASE("combine over MPI adds up in an order that the plan fixes", "[mpi]") {
 TEST_CASE("one rank's bad input fails on all ranks of an MPI job", "[mpi]") {
     mpi_backend backend(MPI_COMM_WORLD);
     REQUIRE_NOTHROW(executor_laws::bad_input_fails_on_all_ranks(backend));
+    REQUIRE_NOTHROW(executor_laws::each_wrong_argument_is_named(backend));
     REQUIRE_NOTHROW(executor_laws::disagreement_is_found(backend));
 }

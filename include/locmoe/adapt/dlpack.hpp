@@ -19,19 +19,16 @@ namespace locmoe::inline v0 {
 
 namespace detail {
 
-// By number, since DLPack renamed some of them.
+// Of devices with memory of their own; by number, since DLPack renamed some of them.
 inline std::string dlpack_device_name(const DLDevice& device) {
     const auto kind = [&]() -> std::string {
         switch (static_cast<int>(device.device_type)) {
-            case 1: return "cpu";
             case 2: return "cuda";
-            case 3: return "cuda_host";
             case 4: return "opencl";
             case 7: return "vulkan";
             case 8: return "metal";
             case 9: return "vpi";
             case 10: return "rocm";
-            case 11: return "rocm_host";
             case 13: return "cuda_managed";
             case 14: return "oneapi";
             default: return concat("device type ", static_cast<int>(device.device_type));

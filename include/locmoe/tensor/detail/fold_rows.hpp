@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,7 +27,8 @@ inline std::string list_text(std::span<const std::int64_t> numbers) {
 /// Makes `[..., d]` into `[T, d]`: the leading dimensions become one where a single stride steps
 /// through them in order, so that no row is copied. No strides: compact. `tensor` names the type in
 /// errors. Throws argument_error for fewer than two dimensions, a negative size, columns apart,
-/// rows that overlap (as an expanded tensor's do), or leading dimensions that do not fold.
+/// rows that overlap (as an expanded tensor's do), leading dimensions that do not fold, or sizes of
+/// more numbers than an int64 counts.
 inline folded_rows fold_rows(std::string_view tensor, std::span<const std::int64_t> shape,
                              std::span<const std::int64_t> strides) {
     const auto refuse = [&](std::string_view field, std::string_view expected,
@@ -35,11 +37,15 @@ inline folded_rows fold_rows(std::string_view tensor, std::span<const std::int64
     };
     if (shape.size() < 2) refuse("dimensions", "2 or more, [..., d]", concat(shape.size()));
     const std::int64_t cols = shape.back();
-    std::int64_t rows = 1;
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        if (shape[i] < 0) refuse("shape", "no negative size", list_text(shape));
-        if (i + 1 < shape.size()) rows *= shape[i];
+    std::int64_t numbers = 1;  // by the sizes that are not 0: no product of some of them is larger
+    for (const std::int64_t size : shape) {
+        if (size < 0) refuse("shape", "no negative size", list_text(shape));
+        if (size > std::numeric_limits<std::int64_t>::max() / numbers)
+            refuse("shape", "fewer than 2^63 numbers", list_text(shape));
+        if (size > 0) numbers *= size;
     }
+    std::int64_t rows = 1;
+    for (const std::int64_t size : shape.first(shape.size() - 1)) rows *= size;
     const folded_rows compact{static_cast<std::size_t>(rows), static_cast<std::size_t>(cols),
                               static_cast<std::size_t>(cols)};
     if (strides.empty() || rows == 0 || cols == 0) return compact;
@@ -56,7 +62,7 @@ inline folded_rows fold_rows(std::string_view tensor, std::span<const std::int64
         if (shape[i] == 1) continue;
         if (folded == 1)
             stride = strides[i];
-        else if (strides[i] != stride * folded)
+        else if (strides[i] / folded != stride || strides[i] % folded != 0)
             refuse_strides("leading dimensions that lie one after the other");
         folded *= shape[i];
     }
