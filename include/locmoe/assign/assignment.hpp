@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "locmoe/core/detail/lanes.hpp"
 #include "locmoe/core/detail/reused.hpp"
 #include "locmoe/core/error.hpp"
 #include "locmoe/core/ids.hpp"
@@ -155,21 +156,61 @@ struct unlimited_room {
     constexpr bool operator()(std::size_t, std::size_t) const { return true; }
 };
 
-/// Places the pairs [begin, end), few enough to be looked at twice. False, with nothing placed,
+/// Copies `count` choices. False unless each is an expert.
+inline bool copy_experts(const expert_id* chosen, std::size_t count, std::uint32_t experts,
+                         expert_id* to) {
+    constexpr std::size_t N = lane_count<std::uint32_t, 16>;
+    const std::uint32_t last = experts - 1;
+    lanes<std::uint32_t, N> some, others = {};  // the highest bit: below 0 or above the last
+    std::size_t i = 0;
+    for (; i + N <= count; i += N) {
+        std::memcpy(&some, chosen + i, sizeof some);
+        std::memcpy(to + i, &some, sizeof some);
+        others |= some | (last - some);
+    }
+    std::uint32_t each[N], other = 0;
+    for (; i < count; ++i) {
+        const auto e = static_cast<std::uint32_t>(to[i] = chosen[i]);
+        other |= e | (last - e);
+    }
+    std::memcpy(each, &others, sizeof each);
+    for (const std::uint32_t bits : each) other |= bits;
+    return other >> 31 == 0;
+}
+
+/// Places the pairs [begin, end), few enough to be looked at twice. False, with no position given,
 /// unless each chose an expert: without a limit, that is all that there is to ask.
 template <class Real>
 bool place_all(const basic_routing<Real>& decided, std::size_t begin, std::size_t end,
                std::span<std::int64_t> next, assignment& a) {
-    const auto experts = static_cast<std::uint32_t>(decided.expert_count);
     const expert_id* const chosen = decided.chosen.data();
-    std::uint32_t others = 0;
-    for (std::size_t i = begin; i < end; ++i)
-        others |= static_cast<std::uint32_t>(static_cast<std::uint32_t>(chosen[i]) >= experts);
-    if (others != 0) return false;
-    std::memcpy(a.expert.data() + begin, chosen + begin, (end - begin) * sizeof(expert_id));
+    if (!copy_experts(chosen + begin, end - begin,
+                      static_cast<std::uint32_t>(decided.expert_count), a.expert.data() + begin))
+        return false;
     std::int64_t* const position = a.position.data();
-    for (std::size_t i = begin; i < end; ++i)
-        position[i] = next[static_cast<std::size_t>(chosen[i])]++;
+    constexpr std::size_t looked_at = 64;
+    std::uint32_t repeated = 0;
+    if (end - begin > looked_at)
+        for (std::size_t p = 0; p < looked_at; ++p)
+            repeated += chosen[begin + p] == chosen[begin + p + 1];
+    std::size_t i = begin;
+    // A pair waits for the count that one shortly before it wrote at the same expert. Where that is
+    // often so, three are compared with each other and read their counts before any is written.
+    if (repeated >= 12)
+        for (; i + 3 <= end; i += 3) {
+            const auto e = static_cast<std::size_t>(chosen[i]);
+            const auto f = static_cast<std::size_t>(chosen[i + 1]);
+            const auto g = static_cast<std::size_t>(chosen[i + 2]);
+            const std::int64_t at_e = next[e], at_f = next[f] + (e == f);
+            const std::int64_t at_g = next[g] + (e == g) + (f == g);
+            position[i] = at_e;
+            position[i + 1] = at_f;
+            position[i + 2] = at_g;
+            next[e] = at_e + 1;
+            next[f] = at_f + 1;
+            next[g] = at_g + 1;
+        }
+    for (; i < end; ++i) position[i] = next[static_cast<std::size_t>(chosen[i])]++;
     return true;
 }
 
