@@ -1,6 +1,7 @@
 #include "locmoe/assign/assignment.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "locmoe/exec/thread_team.hpp"
@@ -160,20 +161,33 @@ TEST_CASE("assign names the rank, and refuses capacities that do not fit", "[ass
 }
 
 TEST_CASE("without a limit pairs get the places that they get with one out of reach", "[assign]") {
-    const std::size_t n = 5;
     random_cases::generator g(4);
-    for (const std::size_t tokens : {1u, 255u, 256u, 257u, 700u, 1024u})
-        for (const std::size_t absent : {0u, 1u, 3u}) {
-            std::vector<expert_id> chosen;
-            for (std::size_t i = 0; i < tokens; ++i) chosen.push_back(expert_id(g.up_to(n - 1)));
-            for (std::size_t i = 0; i < absent; ++i) chosen[g.up_to(tokens - 1)] = no_expert;
-            const routing decided = simple(chosen, 1, n);
-            const assignment free = assign(decided);
-            const assignment limited = assign(decided, {.capacity = 5000});
-            CHECK(free.expert == limited.expert);
-            CHECK(free.position == limited.position);
-            CHECK(free.kept == limited.kept);
-            CHECK(free.ledger == limited.ledger);
+    for (const std::size_t n : {1u, 5u, 64u})
+        for (const std::size_t tokens : {1u, 255u, 256u, 257u, 700u, 1024u})
+            for (const std::size_t absent : {0u, 1u, 3u}) {
+                std::vector<expert_id> chosen;
+                for (std::size_t i = 0; i < tokens; ++i)
+                    chosen.push_back(expert_id(g.up_to(n - 1)));
+                for (std::size_t i = 0; i < absent; ++i) chosen[g.up_to(tokens - 1)] = no_expert;
+                const routing decided = simple(chosen, 1, n);
+                const assignment free = assign(decided);
+                const assignment limited = assign(decided, {.capacity = 5000});
+                CHECK(free.expert == limited.expert);
+                CHECK(free.position == limited.position);
+                CHECK(free.kept == limited.kept);
+                CHECK(free.ledger == limited.ledger);
+            }
+}
+
+TEST_CASE("without a limit no place of a block hides what is no expert", "[assign]") {
+    const std::size_t n = 3;
+    const expert_id wrong[] = {-2, 3, std::numeric_limits<expert_id>::max(),
+                               std::numeric_limits<expert_id>::min()};
+    for (std::size_t place = 0; place < 263; ++place)
+        for (const expert_id e : wrong) {
+            std::vector<expert_id> chosen(263, 2);
+            chosen[place] = e;
+            CHECK_THROWS_AS(assign(simple(chosen, 1, n)), argument_error);
         }
 }
 
