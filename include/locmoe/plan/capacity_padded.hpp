@@ -177,7 +177,7 @@ class capacity_padded_planner {
     exchange_plan finish() {
         flow rows = make_flow(static_cast<row_index>(request_.assigned.token_count),
                               [&](std::size_t pair) { return token(pair); });
-        flow pairs = make_flow(static_cast<row_index>(kept_.slots.size()),
+        flow pairs = make_flow(static_cast<row_index>(kept_.experts.size()),
                                [](std::size_t pair) { return static_cast<row_index>(pair); });
         const std::size_t mine = request_.placement.experts_of(request_.rank).size();
         exchange_plan plan = plan_head(strategy_, request_, std::move(kept_));

@@ -60,12 +60,12 @@ class direct_planner {
 
     explicit direct_planner(const plan_request& request) : request_(request), kept_(request) {
         rows_.source_rows = static_cast<row_index>(request.assigned.token_count);
-        pairs_.source_rows = static_cast<row_index>(kept_.slots.size());
+        pairs_.source_rows = static_cast<row_index>(kept_.experts.size());
         phase& rows = rows_.phases.emplace_back();
         phase& pairs = pairs_.phases.emplace_back();
         rows.name = pairs.name = "all to all";
         std::vector<row_index>& token_of = rows.pack.from;
-        token_of.resize(kept_.slots.size());
+        token_of.resize(kept_.experts.size());
         kept_.place(request.assigned, [&](row_index token, expert_id, row_index pair) {
             token_of[static_cast<std::size_t>(pair)] = token;
         });

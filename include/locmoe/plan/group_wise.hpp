@@ -246,7 +246,7 @@ class group_wise_planner {
         flow moved;
         moved.source_rows = kind == row_kind::token
                                 ? static_cast<row_index>(request_.assigned.token_count)
-                                : static_cast<row_index>(kept_.slots.size());
+                                : static_cast<row_index>(kept_.experts.size());
         // Where the rows of a piece start in staging; nowhere: they are this rank's own.
         std::vector<std::vector<std::size_t>> staged(pieces_.size(),
                                                      std::vector<std::size_t>(parts, nowhere));
@@ -334,7 +334,7 @@ class group_wise_planner {
         // By row of the result: whose share it is in, or nowhere if nothing comes back for it.
         std::vector<std::size_t> share(back.deliver.rows(), nowhere);
         const std::vector<std::size_t> of_token = shares_of_tokens();
-        for (std::size_t i = 0; i < kept_.slots.size(); ++i) {
+        for (std::size_t i = 0; i < kept_.experts.size(); ++i) {
             const std::size_t token =
                 static_cast<std::size_t>(kept_.slots[i]) / request_.assigned.choice_count;
             share[kind == row_kind::token ? token : i] = of_token[token];

@@ -101,7 +101,7 @@ class row_forwarder {
                   const std::vector<std::string>& phase_names)
         : strategy_(strategy), request_(request), kept_(request), lanes_(phase_names.size()) {
         rows_.source_rows = static_cast<row_index>(request.assigned.token_count);
-        pairs_.source_rows = static_cast<row_index>(kept_.slots.size());
+        pairs_.source_rows = static_cast<row_index>(kept_.experts.size());
         for (const std::string& name : phase_names) {
             rows_.phases.emplace_back().name = name;
             pairs_.phases.emplace_back().name = name;
