@@ -225,6 +225,23 @@ TEST_CASE("rows gathered past the caches are the same to the byte, wherever they
             }
 }
 
+TEST_CASE("rows of many blocks of sources are gathered past the caches to the byte", "[exec]") {
+    if (!detail::can_stream()) return;
+    random_cases::generator g(5);
+    byte_rows sources(1400, 68, 0, 4), staging(200, 68, 4, 0);
+    sources.fill(3);
+    staging.fill(4);
+    const row_space space{sources.view(), staging.view()};
+    for (const std::size_t copies : {1u, 2u, 7u}) {
+        row_sums rows{in_runs(g, 1600, 9, copies), {}};
+        if (copies == 2)  // a stretch of sources goes nowhere
+            std::erase_if(rows.from, [](row_index r) { return r > 300 && r < 900; });
+        byte_rows to(rows.from.size(), 68, 4, 8);
+        CHECK(copies_as_plain_loops_do(space, rows, {0, rows.from.size()}, to,
+                                       detail::gather_by_source));
+    }
+}
+
 TEST_CASE("a gather that no order of sources helps is left to the order of targets", "[exec]") {
     if (!detail::can_stream()) return;
     byte_rows sources(2000, 64, 0, 0), to(1200, 64, 0, 0);
