@@ -122,8 +122,13 @@ class node_aggregated_planner {
         }
         const std::size_t tokens = request.assigned.token_count;
         const std::size_t each = tokens / chunks + (tokens % chunks != 0 ? 1 : 0);
-        rows_.start([&](expert_id e, row_index token) {
-            return first[static_cast<std::size_t>(token) / each][static_cast<std::size_t>(e)];
+        auto end = static_cast<row_index>(each);
+        rows_.start([&, lanes = first.data()](expert_id e, row_index token) mutable {
+            while (token >= end) {
+                ++lanes;
+                end += static_cast<row_index>(each);
+            }
+            return (*lanes)[static_cast<std::size_t>(e)];
         });
     }
 
@@ -145,7 +150,9 @@ class node_aggregated_planner {
             for (const message& m : received) {
                 if (round == 0 && request_.nodes.same_node(m.peer, request_.rank)) continue;
                 if (phases_.chunks > 1 && chunk_of(m) != c) continue;
-                const message part = phases_.chunks > 1 ? without_chunk(m) : m;
+                message cut;
+                if (phases_.chunks > 1) cut = without_chunk(m);
+                const message& part = phases_.chunks > 1 ? cut : m;
                 if (round == 0)
                     rows_.receive(phases_.to_relays(c), part, [&](expert_id e) {
                         return onward_[c][static_cast<std::size_t>(e)];

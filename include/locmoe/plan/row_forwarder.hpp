@@ -10,7 +10,7 @@
 #include "locmoe/plan/detail/by_rank.hpp"
 #include "locmoe/plan/detail/exact_combine.hpp"
 #include "locmoe/plan/detail/finish_plan.hpp"
-#include "locmoe/plan/detail/lane_memory.hpp"
+#include "locmoe/plan/detail/lane_entries.hpp"
 #include "locmoe/plan/detail/phase_order.hpp"
 #include "locmoe/plan/strategy.hpp"
 #include "locmoe/plan/transpose.hpp"
@@ -33,66 +33,39 @@ class row_forwarder {
 
         void add(std::int64_t run, row_index row, row_index pair, expert_id expert,
                  std::size_t needs) {
-            const bool new_row = row != last_row_;
-            if (new_row) {
-                if (run != last_run_) push(run, 0, no_expert, true);
-                last_run_ = run;
+            std::uint32_t word = static_cast<std::uint32_t>(expert) * 2;
+            if (row != last_row_) {
+                if (run != last_run_) start_run(run);
                 last_row_ = row;
                 ++rows_;
                 if (needs > needs_) needs_ = needs;
+                ++word;
             }
-            push(row, pair, expert, new_row);
+            entries_.push(row, pair, word);
         }
 
-        void push(row_index row, row_index pair, expert_id expert, bool new_row) {
-            if (next_ == end_) grow();
-            next_->row = row;
-            next_->pair = pair;
-            next_->expert = expert;
-            next_->new_row = new_row;
-            ++next_;
+        /// The run's number takes the places of row and pair.
+        void start_run(std::int64_t run) {
+            last_run_ = run;
+            entries_.push(run >> 32, run & 0xffffffff, new_run);
         }
 
-        void grow() {
-            detail::lane_chunk* const fresh = memory_->take();
-            (first_ == nullptr ? first_ : last_->next) = fresh;
-            last_ = fresh;
-            next_ = fresh->entries;
-            end_ = next_ + detail::lane_chunk::size;
-            room_ += detail::lane_chunk::size;
-        }
-
-        bool empty() const { return first_ == nullptr; }
-        std::size_t entries() const { return room_ - static_cast<std::size_t>(end_ - next_); }
-
-        template <class Each>
-        void for_each_entry(Each&& each) const {
-            for (const detail::lane_chunk* c = first_; c != nullptr; c = c->next) {
-                const detail::lane_entry* const end =
-                    c == last_ ? next_ : c->entries + detail::lane_chunk::size;
-                for (const detail::lane_entry* e = c->entries; e != end; ++e) each(*e);
-            }
-        }
+        bool empty() const { return entries_.empty(); }
 
         void clear() {
-            memory_->give_back(first_, last_);
-            first_ = last_ = nullptr;
-            next_ = end_ = nullptr;
-            room_ = rows_ = needs_ = 0;
+            entries_.clear();
+            rows_ = needs_ = 0;
             last_row_ = -1;
         }
 
-        detail::lane_entry* next_ = nullptr;  // free, in the last chunk
-        detail::lane_entry* end_ = nullptr;
-        std::int64_t own_run_ = 0;
-        std::int64_t last_run_ = 0;
+        static constexpr std::uint32_t new_run = 0xffffffff;  // twice no expert's number, plus 1
+
+        detail::lane_entries entries_;
         row_index last_row_ = -1;
+        std::int64_t last_run_ = 0;
+        std::int64_t own_run_ = 0;
         std::size_t rows_ = 0;
         std::size_t needs_ = 0;
-        std::size_t room_ = 0;  // of all chunks
-        detail::lane_chunk* first_ = nullptr;
-        detail::lane_chunk* last_ = nullptr;
-        detail::lane_memory* memory_ = nullptr;
     };
 
     /// `strategy` names the plan, and errors; `phase_names` are those of its phases, in the order
@@ -119,7 +92,6 @@ class row_forwarder {
         if (rank == request_.rank) return nullptr;
         const auto [place, fresh] = lanes_[number].at(rank);
         lane& l = *place;
-        l.memory_ = memory_.data();
         l.own_run_ = run(request_.rank, way);
         if (fresh) l.last_run_ = run(request_.rank, 0);
         return &l;
@@ -133,15 +105,26 @@ class row_forwarder {
                 concat("locmoe: ", strategy_, ": rank ", request_.rank, " started twice"));
         started_ = true;
         arrived_.from(request_.rank);
-        kept_.place(request_.assigned, [&](row_index token, expert_id expert, row_index pair) {
-            if (lane* out = next(expert, token)) {
-                out->add(out->own_run_, token, pair, expert, 0);
-            } else {
-                if (request_.placement.rank_of(expert) != request_.rank)
-                    misfit(request_.rank, concat("expert ", expert));
-                arrived_.add(request_.placement.local_index(expert), token, pair);
+        // In two passes, since each of them writes to many places in turn: the pairs' numbers, then
+        // the lanes.
+        std::vector<row_index> pairs(kept_.slots.size());
+        row_index* pair = pairs.data();
+        kept_.place(request_.assigned,
+                    [&](row_index, expert_id, row_index number) { *pair++ = number; });
+        pair = pairs.data();
+        const expert_id* chosen = request_.assigned.expert.data();
+        for (row_index token = 0; token < rows_.source_rows; ++token)
+            for (std::size_t slot = 0; slot < request_.assigned.choice_count; ++slot) {
+                const expert_id expert = *chosen++;
+                if (expert == no_expert) continue;
+                if (lane* out = next(expert, token)) {
+                    out->add(out->own_run_, token, *pair++, expert, 0);
+                } else {
+                    if (request_.placement.rank_of(expert) != request_.rank)
+                        misfit(request_.rank, concat("expert ", expert));
+                    arrived_.add(request_.placement.local_index(expert), token, *pair++);
+                }
             }
-        });
     }
 
     /// Packs one phase. What comes back must reach those ranks, to be received there.
@@ -155,7 +138,7 @@ class row_forwarder {
         std::size_t most_pairs = pair_end;
         lanes_[number].from_next(request_.rank, [&](rank_id, const lane& l) {
             row_count += l.rows_;
-            most_pairs += l.entries();
+            most_pairs += l.entries_.size();
         });
         rows.pack.from.resize(row_count);
         pairs.pack.from.resize(most_pairs);
@@ -163,21 +146,23 @@ class row_forwarder {
             if (l.empty()) return;
             message& m = out.emplace_back();
             m.peer = to;
-            m.words.resize(l.entries());
-            row_index* row = rows.pack.from.data() + row_end;
+            m.words.resize(l.entries_.size());
+            row_index* row = rows.pack.from.data() + row_end - 1;  // a new row moves it on
             row_index* pair = pairs.pack.from.data() + pair_end;
             const row_index* const first_pair = pair;
             // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative
             // word says that another run starts; before the first one come the sender's own rows on
             // way 0.
-            l.for_each_entry([&, word = m.words.data()](const detail::lane_entry& entry) mutable {
-                if (entry.expert == no_expert) {
-                    *word++ = -1 - entry.row;
+            l.entries_.for_each([&, out_word = m.words.data()](const detail::lane_entry& e) mutable {
+                const std::uint32_t word = e.word();
+                if (word == lane::new_run) {
+                    *out_word++ = -1 - (e.row() << 32 | e.pair());
                     return;
                 }
-                if (entry.new_row) *row++ = entry.row;
-                *pair++ = entry.pair;
-                *word++ = static_cast<std::int64_t>(entry.expert) * 2 + entry.new_row;
+                row += word & 1;
+                *row = e.row();
+                *pair++ = e.pair();
+                *out_word++ = word;
             });
             row_end += l.rows_;
             pair_end += static_cast<std::size_t>(pair - first_pair);
@@ -306,8 +291,6 @@ class row_forwarder {
     detail::arrivals arrived_;
     flow rows_;
     flow pairs_;
-    // One, on the heap, so that a move keeps it where the lanes look for it.
-    std::vector<detail::lane_memory> memory_ = std::vector<detail::lane_memory>(1);
     std::vector<detail::by_rank<lane>> lanes_;  // [phases], by the rank that they go to
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct transposed_rows {
     row_index begin = 0;
     std::size_t rows = 0;
     row_sums* sums = nullptr;
+    std::size_t first_user = 0;  // the first phase to send one on; the number of phases: none does
     row_index* first = nullptr;  // of `sums`, for the passes over all uses
     row_index* from = nullptr;
 };
@@ -26,29 +28,39 @@ struct transposed_rows {
 /// no use.
 template <class Each>
 void for_each_use(const flow& forward, const std::vector<row_index>& returns,
-                  const std::vector<transposed_rows>& pieces, Each&& each) {
-    transposed_rows at = pieces[0];  // neighbours mostly come from one piece
-    const auto one = [&](row_index r, row_index use) {
-        auto row = static_cast<std::size_t>(r - at.begin);
-        if (row >= at.rows) {
-            if (r == empty_row) return;
+                  std::vector<transposed_rows>& pieces, Each&& each) {
+    // Neighbours mostly come from one piece, which the inner loop keeps at hand.
+    const auto some = [&](std::span<const row_index> rows, std::size_t user, row_index use,
+                          row_index step) {
+        const row_index* r = rows.data();
+        const row_index* const end = r + rows.size();
+        while (r != end) {
+            if (*r == empty_row) {
+                ++r;
+                use += step;
+                continue;
+            }
             std::size_t p = 0;
-            while (r >= pieces[p].begin + static_cast<row_index>(pieces[p].rows)) ++p;
-            at = pieces[p];
-            row = static_cast<std::size_t>(r - at.begin);
+            while (*r >= pieces[p].begin + static_cast<row_index>(pieces[p].rows)) ++p;
+            if (user < pieces[p].first_user) pieces[p].first_user = user;
+            const transposed_rows at = pieces[p];
+            for (; r != end; ++r, use += step) {
+                const auto row = static_cast<std::size_t>(*r - at.begin);
+                if (row >= at.rows) break;
+                each(at, row, use);
+            }
         }
-        each(at, row, use);
     };
-    const auto all = [&](const row_sums& made, row_index use) {
-        if (made.is_gather()) {
-            for (const row_index r : made.from) one(r, use++);
-        } else {
+    const auto all = [&](const row_sums& made, std::size_t user, row_index use) {
+        if (made.is_gather())
+            some(made.from, user, use, 1);
+        else
             for (std::size_t i = 0; i < made.rows(); ++i, ++use)
-                for (const row_index r : made.sources(i)) one(r, use);
-        }
+                some(made.sources(i), user, use, 0);
     };
-    for (std::size_t p = 0; p < forward.phases.size(); ++p) all(forward.phases[p].pack, returns[p]);
-    all(forward.deliver, 0);
+    for (std::size_t p = 0; p < forward.phases.size(); ++p)
+        all(forward.phases[p].pack, p, returns[p]);
+    all(forward.deliver, forward.phases.size(), 0);
 }
 
 /// Fills `pieces` where every row has exactly one use, as the pairs' rows have: in one pass.
@@ -133,7 +145,7 @@ inline flow transpose(const flow& forward) {
     std::vector<detail::transposed_rows> pieces;
     row_index end = 0;
     const auto add_piece = [&](row_index rows, row_sums& sums) {
-        pieces.push_back({end, static_cast<std::size_t>(rows), &sums});
+        pieces.push_back({end, static_cast<std::size_t>(rows), &sums, phase_count});
         end += rows;
     };
     add_piece(forward.source_rows, back.deliver);
@@ -158,13 +170,8 @@ inline flow transpose(const flow& forward) {
         turned.receive_order = old.send_order;
         turned.window = old.window;
         // It needs the returns of every later phase that sent one of its rows on; the earliest of
-        // these phases returns last, and so to the highest rows.
-        row_index highest = -1;
-        for (const row_index r : turned.pack.from) highest = r > highest ? r : highest;
-        if (highest < back.source_rows) continue;
-        std::size_t q = p + 1;
-        while (q < phase_count && highest < returns[q]) ++q;
-        turned.needs = phase_count - q;
+        // these phases returns last.
+        turned.needs = phase_count - pieces[p + 1].first_user;
     }
     return back;
 }
