@@ -49,7 +49,10 @@ struct candidates {
     }
 };
 
-/// All strategies of the library that carry any routing.
+/// All strategies of the library that carry any routing. `capacity_padded` and `group_wise` are the
+/// caller's decision: a padded plan sends more rows, and fails where a rank keeps more than C, to
+/// save metadata that prices leave out; a grouped one asks that the ranks of a group hold the same
+/// tokens.
 inline auto all_strategies() {
     return candidates(direct{}, node_aggregated{}, node_aggregated{.chunks = 2},
                       node_aggregated{.chunks = 4}, node_aggregated{.chunks = 8},
