@@ -231,6 +231,8 @@ TEST_CASE("random drops are even, differ by seed and step, and follow the token 
     const routing r = all_to_one(4);
     CHECK(drop_at_random{.seed = 1, .first_token = 0}.priority(r, 3, 0) ==
           drop_at_random{.seed = 1, .first_token = 3}.priority(r, 0, 0));
+    CHECK(drop_at_random{.seed = 1}.priority(r, 0, 0) !=
+          drop_at_random{.seed = 1}.priority(r, 0, 1));  // a token's choices draw apart
 }
 
 TEST_CASE("dropless stays dropless under every policy: the capacity is the largest load",

@@ -52,6 +52,12 @@ TEST_CASE("the weight of dropped choices goes to the kept ones in proportion", "
     }
 }
 
+TEST_CASE("a token whose kept choices weigh nothing keeps weights of zero", "[assign]") {
+    locmoe::basic_routing<double> decided{2, 2, 2, {0, 1, 0, 1}, {0.5, 0.5, 1, 0}, {}};
+    const auto assigned = assign(decided, {.capacities = std::vector<std::int64_t>{1, 2}});
+    CHECK(renormalise_kept(decided, assigned).weights == std::vector<double>{0.5, 0.5, 0, 0});
+}
+
 TEST_CASE("weights stay as they are where nothing is dropped", "[assign]") {
     const job here(4);
     const auto decided = route_logits(any_router(4), numbers(40, 2, 2), here.where());

@@ -196,6 +196,9 @@ void broken_plans_are_refused(Backend& backend) {
         expect((at_fault(backend) ? own : got.kind == outcome::backend) && got.says(culprit),
                detail::concat("a broken plan is refused on all ranks: ", name, ": ", got.words),
                backend.rank());
+        const outcome cut = outcome_of([&] { ex.pipeline(plan, 2); });
+        expect(cut.kind == got.kind && cut.says(culprit),
+               detail::concat("and not cut into chunks: ", name, ": ", cut.words), backend.rank());
         there_and_back(ex, right);
     }
     exchange_plan plan = right;
@@ -260,6 +263,22 @@ void other_calls_are_named(Backend& backend) {
                     culprit + " holds another strategy");
     same_plan_error(backend, outcome_of([&] { auto pipe = ex.pipeline(plan, odd ? 2 : 3); }),
                     culprit + " holds another number of chunks than the others: 2, expected 3");
+    auto pipe = ex.pipeline(plan, 2);
+    const auto no_expert = [](const auto&...) {};
+    std::vector<float> x(plan.token_count * cols), y(x), in(plan.expert_row_count() * cols), out(in);
+    const std::vector<float> row_weights(plan.expert_row_count());
+    std::vector<float> grad_weights(plan.token_count * plan.choice_count);
+    same_plan_error(backend, outcome_of([&] {
+                        pipe.forward(as_matrix(x, cols), as_matrix(in, cols), no_expert,
+                                     as_matrix(out, cols), row_weights, as_matrix(y, cols));
+                    }),
+                    detail::concat("forward: ", culprit, " holds another element type or row width"));
+    same_plan_error(backend, outcome_of([&] {
+                        pipe.backward(as_matrix(y, cols), as_matrix(out, cols), row_weights,
+                                      as_matrix(out, cols), no_expert, as_matrix(in, cols),
+                                      as_matrix(x, cols), grad_weights);
+                    }),
+                    detail::concat("backward: ", culprit, " holds another element type or row width"));
     there_and_back(ex, plan);
     ex.verify_agreement(plan);
 }

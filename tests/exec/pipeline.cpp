@@ -51,6 +51,13 @@ TEST_CASE("a pipeline that one rank gets wrong fails on all ranks", "[exec]") {
         }));
 }
 
+TEST_CASE("chunks that one rank cannot make fail on all ranks", "[exec]") {
+    for (const std::size_t ranks : {2u, 3u, 5u})
+        REQUIRE_NOTHROW(run_in_process(ranks, [](in_process_backend& backend) {
+            pipeline_laws::bad_chunks_fail_on_all_ranks(backend);
+        }));
+}
+
 TEST_CASE("an expert that throws strands no other rank", "[exec]") {
     for (const std::size_t ranks : {1u, 2u, 5u})
         REQUIRE_NOTHROW(run_in_process(ranks, [](in_process_backend& backend) {

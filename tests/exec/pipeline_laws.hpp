@@ -285,6 +285,35 @@ void bad_input_fails_on_all_ranks(Backend& backend) {
         weights, as_matrix(y, width));
 }
 
+/// What a rank finds only where it cuts its plan fails on all ranks.
+template <class Backend>
+void bad_chunks_fail_on_all_ranks(Backend& backend) {
+    const std::size_t ranks = backend.rank_count();
+    const small_job job(ranks);
+    executor ex(backend, job.nodes, job.placement);
+    const exchange_plan right = ex.plan(job.assigned, direct{});
+    exchange_plan plan = right;
+    if (static_cast<std::size_t>(backend.rank()) == ranks - 1) {  // pairs leave the other way round
+        auto& pairs = plan.pair_dispatch.phases[0].pack.from;
+        std::swap(pairs.front(), pairs.back());
+    }
+    std::string what;
+    bool right_kind = false;
+    try {
+        ex.pipeline(plan, 3);
+    } catch (const plan_error& e) {
+        what = e.what();
+        right_kind = backend.rank() == 0;
+    } catch (const backend_error& e) {
+        what = e.what();
+        right_kind = backend.rank() != 0;
+    }
+    expect(right_kind && what.find("and its pair come in other chunks") != std::string::npos,
+           detail::concat("chunks that one rank cannot make fail on every rank: ", what),
+           backend.rank());
+    ex.pipeline(right, 3);
+}
+
 /// The rank whose expert throws gets its exception, after the exchange; no rank waits for it.
 template <class Backend>
 void a_failing_expert_strands_nobody(Backend& backend) {

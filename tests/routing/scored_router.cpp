@@ -109,6 +109,10 @@ void check_blocks(const Gate& tried, std::size_t T, std::size_t d) {
         CHECK(shared.probabilities == a.probabilities);
         blocks.choose_into(tokens, here.where(), shared, team);
         CHECK(shared.chosen == a.chosen);
+        CHECK(shared.weights == a.weights);
+        top_k_router(whole<Gate>{tried}, {.k = k}).route_into(tokens, here.where(), shared, team);
+        CHECK(shared.chosen == a.chosen);
+        CHECK(shared.weights == a.weights);
     }
 }
 
