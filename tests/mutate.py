@@ -190,10 +190,15 @@ WAYS = [
     ("exec/pipeline", "s", """executor_->agree_on("pipeline", flows, element_type::i64, sizeof(chunk_sum), [&] {
             if (tried.failed()) tried.rethrow();
         });""", "if (tried.failed()) tried.rethrow();", "exec/pipeline"),
-    ("exec/pipeline", "e", "\"forward\", `same`, [&]", "std::span<const common_value>()",
+    ("exec/pipeline", "e", "{`type_and_width(from)`, type_and_width(as_token_rows(outputs))}",
+     "common_value{}", "exec/faults"),
+    ("exec/pipeline", "e", "type_and_width(as_token_rows(outputs))", "common_value{}",
      "exec/faults"),
-    ("exec/pipeline", "e", "\"backward\", `same`, [&]", "std::span<const common_value>()",
+    ("exec/pipeline", "e", "{`type_and_width(from)`, type_and_width(as_token_rows(leaving))",
+     "common_value{}", "exec/faults"),
+    ("exec/pipeline", "e", "type_and_width(as_token_rows(leaving))", "common_value{}",
      "exec/faults"),
+    ("exec/pipeline", "e", ".add(`static_cast<std::uint64_t>(rows.type)`)", "0", "exec/faults"),
     # orders and plans that are kept
     ("exec/choose_order", "e", "window = `costs.inter_node.window()`;",
      "costs.inter_node.window() > 0 ? 4 : 0", "exec/choose_order"),

@@ -263,22 +263,44 @@ void other_calls_are_named(Backend& backend) {
                     culprit + " holds another strategy");
     same_plan_error(backend, outcome_of([&] { auto pipe = ex.pipeline(plan, odd ? 2 : 3); }),
                     culprit + " holds another number of chunks than the others: 2, expected 3");
+
+    // A layer in chunks, whose token rows and results have a type and a width each.
     auto pipe = ex.pipeline(plan, 2);
-    const auto no_expert = [](const auto&...) {};
-    std::vector<float> x(plan.token_count * cols), y(x), in(plan.expert_row_count() * cols), out(in);
     const std::vector<float> row_weights(plan.expert_row_count());
     std::vector<float> grad_weights(plan.token_count * plan.choice_count);
-    same_plan_error(backend, outcome_of([&] {
-                        pipe.forward(as_matrix(x, cols), as_matrix(in, cols), no_expert,
-                                     as_matrix(out, cols), row_weights, as_matrix(y, cols));
-                    }),
-                    detail::concat("forward: ", culprit, " holds another element type or row width"));
-    same_plan_error(backend, outcome_of([&] {
-                        pipe.backward(as_matrix(y, cols), as_matrix(out, cols), row_weights,
-                                      as_matrix(out, cols), no_expert, as_matrix(in, cols),
-                                      as_matrix(x, cols), grad_weights);
-                    }),
-                    detail::concat("backward: ", culprit, " holds another element type or row width"));
+    const auto layer_is_refused = [&](auto number, std::size_t in_cols, std::size_t out_cols) {
+        const auto rows_of = [](std::size_t count, std::size_t width_of, auto like) {
+            return std::vector<decltype(like)>(count * width_of);
+        };
+        auto x = rows_of(plan.token_count, in_cols, number);
+        auto in = rows_of(plan.expert_row_count(), in_cols, number);
+        auto y = rows_of(plan.token_count, out_cols, 0.0f);
+        auto out = rows_of(plan.expert_row_count(), out_cols, 0.0f), grad = out;
+        const auto no_expert = [](const auto&...) {};
+        const auto words = [&](const char* function) {
+            return detail::concat(function, ": ", culprit,
+                                  " holds another element type or row width than the others");
+        };
+        same_plan_error(backend, outcome_of([&] {
+                            pipe.forward(as_matrix(x, in_cols), as_matrix(in, in_cols), no_expert,
+                                         as_matrix(out, out_cols), row_weights,
+                                         as_matrix(y, out_cols));
+                        }),
+                        words("forward"));
+        same_plan_error(backend, outcome_of([&] {
+                            pipe.backward(as_matrix(y, out_cols), as_matrix(out, out_cols),
+                                          row_weights, as_matrix(grad, out_cols), no_expert,
+                                          as_matrix(in, in_cols), as_matrix(x, in_cols),
+                                          grad_weights);
+                        }),
+                        words("backward"));
+    };
+    layer_is_refused(0.0f, cols, width);
+    layer_is_refused(0.0f, width, cols);
+    if (odd)
+        layer_is_refused(std::int32_t{0}, width, width);
+    else
+        layer_is_refused(0.0f, width, width);
     there_and_back(ex, plan);
     ex.verify_agreement(plan);
 }
