@@ -37,6 +37,9 @@ function(locmoe_script_test name script)
     -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/${script}.cmake)
 endfunction()
 
+locmoe_script_test("Installed headers include what is installed" includes
+  -D BUILD=${PROJECT_BINARY_DIR} -D FOLDER=${consumer_dir}/includes)
+
 locmoe_script_test("Two source files of a project share the single header" single_header/check
   -D FOLDER=${consumer_dir}/single_header)
 

@@ -1,0 +1,18 @@
+# Whatever header of ours an installed one includes is installed too: an adapter lists its own by hand.
+# usage: cmake -D BUILD=<the project's build> -D FOLDER=<to install in> -P includes.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
+file(REMOVE_RECURSE ${FOLDER})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${FOLDER})
+file(GLOB_RECURSE headers RELATIVE ${FOLDER}/include ${FOLDER}/include/*.hpp)
+if(NOT headers)
+  message(FATAL_ERROR "No headers in ${FOLDER}/include")
+endif()
+foreach(header IN LISTS headers)
+  file(STRINGS ${FOLDER}/include/${header} lines REGEX "^#include \"")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "^#include \"(.*)\".*$" "\\1" included "${line}")
+    if(NOT included IN_LIST headers)
+      message(SEND_ERROR "${header} includes ${included}, which is not installed")
+    endif()
+  endforeach()
+endforeach()
