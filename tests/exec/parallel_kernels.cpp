@@ -62,6 +62,7 @@ TEST_CASE("row kernels over several threads give the bits of one") {
     const auto alone = all(host_kernels{});
     for (const std::size_t width : {1u, 2u, 3u}) {
         thread_team team(width);
-        CHECK(all(parallel_kernels(team)) == alone);
+        const bool same = all(parallel_kernels(team)) == alone;  // too many to print
+        CHECK(same);
     }
 }

@@ -110,7 +110,9 @@ TEST_CASE("every plan is found again among more entries than one agreement has b
     on_all_ranks(
         [&](auto& cache, std::size_t rank) {
             for (int twice = 0; twice < 2; ++twice)
-                for (std::size_t i = 0; i < entries; ++i) cache.plan(step(8 + 8 * i, 0));
+                for (std::size_t i = 0; i < entries; ++i)
+                    if (cache.plan(step(8 + 8 * i, 0)).token_count != 8 + 8 * i)
+                        throw plan_error("another assignment's plan");
             counts[rank] = cache.counts();
         },
         {.entries = entries, .drift = 0});

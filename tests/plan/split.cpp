@@ -270,6 +270,24 @@ TEST_CASE("a plan is not cut by numbers that do not fit", "[plan]") {
     CHECK_THROWS_WITH(split(adding, 1, rows, rows), Catch::Contains("adds up rows"));
 }
 
+TEST_CASE("a sum of rows of several chunks is refused", "[plan]") {
+    // Four tokens that both ranks of a group hold, of one expert. Rank 0 adds up what the two made of
+    // tokens 0 and 1, its share and chunk 0, and gets the sums of the others from rank 1.
+    routing decided;
+    decided.token_count = 4;
+    decided.choice_count = 1;
+    decided.expert_count = 2;
+    decided.chosen.assign(4, 0);
+    decided.weights.assign(4, 1.0f);
+    const exchange_plan plan =
+        plan_all(group_wise{2}, topology::uniform(1, 2), expert_placement::blocked(2, 2),
+                 std::vector<assignment>(2, assign(decided)))[0];
+    const std::vector<std::int32_t> none, home{0, 0, 1, 1}, wrong{1, 0, 1, 1};
+    CHECK_NOTHROW(split(plan, 2, none, none, home, home));
+    CHECK_THROWS_WITH(split(plan, 2, none, none, wrong, home),
+                      Catch::Contains("a row adds up rows of several chunks"));
+}
+
 TEST_CASE("a plan whose pairs take more phases than its rows is cut into chunks like it", "[plan]") {
     routing decided;
     decided.token_count = 6;
