@@ -1,6 +1,8 @@
 // The program from outside: what it prints, writes and returns.
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -156,7 +158,7 @@ TEST_CASE("The trace has the last step of each rank with the plan's phases") {
 }
 
 TEST_CASE("The page has times predicted and measured, and the capacity where there are angles") {
-    for (const std::string router : {"switch", "locmoe"}) {
+    for (const std::string router : {"switch", "locmoe", "hash"}) {
         const scratch_file file;
         const auto e = run(small_run + "--router " + router + " --page " + file.path);
         INFO(e.said);
@@ -166,6 +168,10 @@ TEST_CASE("The page has times predicted and measured, and the capacity where the
         for (const char* words : {"Dispatch, predicted", "Dispatch, measured", "Combine, measured",
                                   "The last step of "})
             CHECK(page.str().find(words) != std::string::npos);
+#if LOCMOE_TRAINER_WITH_BOOST_MATH
+        const bool angles = router != "hash";
+        CHECK((page.str().find("Capacity of an expert") != std::string::npos) == angles);
+#endif
     }
 }
 
@@ -175,8 +181,17 @@ TEST_CASE("The curves are one for each router, with its name") {
     REQUIRE(e.code == 0);
     std::stringstream svg;
     svg << std::ifstream(file.path).rdbuf();
+    const std::string text = svg.str();
     for (const char* router : {">hash ", ">switch ", ">locmoe "})
-        CHECK(svg.str().find(router) != std::string::npos);
+        CHECK(text.find(router) != std::string::npos);
+    std::size_t curves = 0, at = 0;
+    const std::string curve = "clip-path=\"url(#f)\"";
+    for (; (at = text.find(curve, at)) != std::string::npos; at += curve.size()) {
+        ++curves;
+        const std::string points = text.substr(at, text.find("/>", at) - at);
+        CHECK(std::count(points.begin(), points.end(), 'L') == 2);  // of three steps
+    }
+    CHECK(curves == 3);
 }
 
 TEST_CASE("A bar stands on a terminal alone") {
