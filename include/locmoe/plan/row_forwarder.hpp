@@ -107,7 +107,7 @@ class row_forwarder {
         arrived_.from(request_.rank);
         // In two passes, since each of them writes to many places in turn: the pairs' numbers, then
         // the lanes.
-        std::vector<row_index> pairs(kept_.slots.size());
+        std::vector<row_index> pairs(kept_.experts.size());
         row_index* pair = pairs.data();
         kept_.place(request_.assigned,
                     [&](row_index, expert_id, row_index number) { *pair++ = number; });
@@ -147,7 +147,8 @@ class row_forwarder {
             message& m = out.emplace_back();
             m.peer = to;
             m.words.resize(l.entries_.size());
-            row_index* row = rows.pack.from.data() + row_end - 1;  // a new row moves it on
+            row_index* const row = rows.pack.from.data() + row_end;
+            std::ptrdiff_t last = -1;  // a new row moves it on
             row_index* pair = pairs.pack.from.data() + pair_end;
             const row_index* const first_pair = pair;
             // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative
@@ -159,8 +160,8 @@ class row_forwarder {
                     *out_word++ = -1 - (e.row() << 32 | e.pair());
                     return;
                 }
-                row += word & 1;
-                *row = e.row();
+                last += word & 1;
+                row[last] = e.row();
                 *pair++ = e.pair();
                 *out_word++ = word;
             });
