@@ -294,6 +294,7 @@ class group_wise_planner {
                 if (travels(s)) rows += pieces_[s][share].count(kind);
             return rows;
         };
+        gather.pack.from.reserve((parts - 1) * static_cast<std::size_t>(rows_of_share(me_)));
         for (std::size_t d = 1; d < parts; ++d) {
             send(gather, members[(me_ + d) % parts], rows_of_share(me_));
             for (std::size_t s = 0; s < pieces_.size(); ++s)
@@ -343,7 +344,7 @@ class group_wise_planner {
         for (const std::size_t j : share)
             if (j != nowhere) ++rows_of_share[j];
         const auto add = [&](row_sums& sums, std::span<const row_index> sources) {
-            sums.from.insert(sums.from.end(), sources.begin(), sources.end());
+            for (const row_index r : sources) sums.from.push_back(r);
             sums.first.push_back(static_cast<row_index>(sums.from.size()));
         };
 
@@ -369,6 +370,8 @@ class group_wise_planner {
             back.staging_rows += rows_of_share[j];
         }
         row_sums results;
+        results.from.reserve(share.size());
+        results.first.reserve(share.size() + 1);
         results.first.push_back(0);
         for (std::size_t i = 0; i < share.size(); ++i) {
             if (share[i] == me_) {
