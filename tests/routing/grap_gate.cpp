@@ -1,5 +1,6 @@
 #include "locmoe/routing/grap_gate.hpp"
 
+#include <cstddef>
 #include <vector>
 
 #include "locmoe/routing/dense_gate.hpp"
@@ -141,4 +142,17 @@ TEST_CASE("a GrAP gate refuses shapes that do not fit, and says which") {
         "[0, 0], got [4, 3]");
     CHECK_NOTHROW(gate.forward(matrix_view<const double>{}, {}));
     CHECK_NOTHROW(gate.backward(matrix_view<const double>{}, {}, {}, {}));
+}
+
+TEST_CASE("GrAP's blocks read from a token to the last one and no further", "[routing]") {
+    const std::vector<float> table(5 * 7);
+    const matrix_view<const float> tokens(table.data(), 5, 4, 7);  // rows of 4, 7 apart
+    const auto blocks = grap_gate<float>(2).in_blocks(tokens);
+    for (std::size_t first = 0; first < 5; ++first) {
+        const auto bytes = blocks.bytes_from(first);
+        CHECK(bytes.data() == reinterpret_cast<const std::byte*>(table.data() + first * 7));
+        CHECK(bytes.size() == ((4 - first) * 7 + 4) * sizeof(float));
+    }
+    CHECK(blocks.bytes_from(5).empty());
+    CHECK(blocks.bytes_from(13).empty());
 }

@@ -14,7 +14,9 @@ namespace locmoe::inline v0 {
 ///
 /// A gate may also have `in_blocks(tokens)`, which gives an object with `rows_at_once()`, how many
 /// tokens are best taken at a time, and `forward(first, logits)`, const and of any thread, for the
-/// tokens from `first` on. Routers then make scores and choices while the logits are in a cache.
+/// tokens from `first` on. Routers then make scores and choices while the logits are in a cache. If
+/// the object has `bytes_from(first)`, the memory that these tokens are read from, some of it is
+/// fetched meanwhile: for gates that wait for memory.
 template <class Gate, class E = float>
 concept gate = requires(const Gate& fixed, matrix_view<const E> tokens,
                         matrix_view<typename Gate::real> written,

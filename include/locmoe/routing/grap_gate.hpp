@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "locmoe/core/element.hpp"
@@ -72,6 +73,15 @@ class grap_gate {
                 detail::segment_means(x, length + 1, longer, means);
                 detail::segment_means(x + rest, length, experts_ - longer, means + longer);
             }
+        }
+
+        /// The memory of the tokens from `first` on, which is read as fast as it comes.
+        std::span<const std::byte> bytes_from(std::size_t first) const {
+            if (first >= tokens_.rows) return {};
+            const auto last = tokens_.row(tokens_.rows - 1);
+            const E* const from = tokens_.row(first).data();
+            return {reinterpret_cast<const std::byte*>(from),
+                    static_cast<std::size_t>(last.data() + last.size() - from) * sizeof(E)};
         }
 
       private:

@@ -256,7 +256,9 @@ class scored_router {
                 const std::size_t rows = most < end - t ? most : end - t;
                 const matrix_view<real> block = table_of(t, rows);
                 blocks.forward(t, block);
-                decide(rule, block, t, where, decided);
+                std::span<const std::byte> soon;
+                if constexpr (requires { blocks.bytes_from(t); }) soon = blocks.bytes_from(t + rows);
+                decide(rule, block, t, where, decided, soon);
             }
         });
     }
@@ -289,21 +291,23 @@ class scored_router {
         decided.weights.resize(decided.token_count * k);
     }
 
-    // For the tokens from `first` on, whose logits `table` holds.
+    // For the tokens from `first` on, whose logits `table` holds; `soon` is to be read after that.
     template <class Rule>
     void decide(const Rule& rule, matrix_view<real> table, std::size_t first,
-                const route_context& where, basic_routing<real>& decided) const {
+                const route_context& where, basic_routing<real>& decided,
+                [[maybe_unused]] std::span<const std::byte> soon = {}) const {
         const std::size_t k = decided.choice_count, n = table.cols;
         expert_id* const chosen = decided.chosen.data() + first * k;
         real* const weights = decided.weights.data() + first * k;
         for (std::size_t t = 0; t < table.rows;) {
             std::size_t end = t;
             if constexpr (requires {
-                              rule.choose_rows(score_, table, std::span(chosen, k));
+                              rule.choose_rows(score_, table, std::span(chosen, k), soon);
                           }) {
                 const std::size_t rest = table.rows - t;
                 end += rule.choose_rows(score_, rows_of(table, t, rest),
-                                        {chosen + t * k, rest * k});
+                                        {chosen + t * k, rest * k},
+                                        t == 0 ? soon : std::span<const std::byte>{});
             }
             const auto weigh = [&](std::size_t token) {
                 rule.weigh(std::span<const real>(table.row(token)),

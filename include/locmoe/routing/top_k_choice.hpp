@@ -35,11 +35,12 @@ class top_k_choice : public weighting {
     }
 
     /// `choose` and the score on the first of some rows of finite logits `[B, n]`: on as many as
-    /// can be done several at a time, whose number it returns.
+    /// can be done several at a time, whose number it returns. `soon`: memory to fetch meanwhile.
     std::size_t choose_rows(const softmax_score&, matrix_view<float> rows,
-                            std::span<expert_id> chosen) const {
+                            std::span<expert_id> chosen,
+                            std::span<const std::byte> soon = {}) const {
         return detail::softmax_top_k(rows.data, rows.row_stride, rows.rows, rows.cols, k_,
-                                     chosen.data());
+                                     chosen.data(), soon);
     }
 
   private:
