@@ -30,14 +30,14 @@ TEST_CASE("ranks choose orders that fit together, from what all of them send", "
         const auto expected = open_shop_orders({rows.data(), count, count});
         cluster_costs lossy;
         lossy.inter_node.fan_in_loss = 0.1;
-        std::vector<message_order> shop(6), rotated(6), costly(6), free(6);
+        std::vector<message_order> shop(6), rotated(6), costly(6), lossless(6);
         std::vector<std::vector<float>> got(6), wanted(6);
         run_in_process(6, [&](in_process_backend& backend) {
             const auto me = static_cast<std::size_t>(backend.rank());
             shop[me] = choose_order(backend, job.nodes, plans[me], lossy, {2, 1});
             rotated[me] = choose_order(backend, job.nodes, plans[me], {});
             costly[me] = choose_order(backend, job.nodes, plans[me], lossy);
-            free[me] = choose_order(backend, job.nodes, plans[me], {}, {.window = 3});
+            lossless[me] = choose_order(backend, job.nodes, plans[me], {}, {.window = 3});
             executor run(backend, job.nodes, job.placement);
             const std::vector<float> tokens(plans[me].token_count, 1.0f + static_cast<float>(me));
             for (auto* to : {&wanted[me], &got[me]}) {
@@ -57,7 +57,7 @@ TEST_CASE("ranks choose orders that fit together, from what all of them send", "
             CHECK(rotated[r].name == "rotated");
             CHECK(rotated[r].window == 0);
             CHECK(costly[r].window == 2);
-            CHECK(free[r].window == 0);
+            CHECK(lossless[r].window == 0);
             CHECK(rotated[r].to == rotated_order(job.nodes, node).to);
         }
     }
