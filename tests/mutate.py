@@ -246,7 +246,7 @@ WAYS = [
     ("routing/scored_router", "e", "blocks.forward(`t`, block);", "begin", "routing/scored_router"),
     ("routing/scored_router", "e", "most < end - t ? most : end - t",
      "most < end - t ? most : end - t - (t > begin ? 1 : 0)", "routing/scored_router"),
-    ("routing/scored_router", "e", "decide(rule, block, `t`, where, decided);", "begin",
+    ("routing/scored_router", "e", "decide(rule, block, `t`, where, decided, soon);", "begin",
      "routing/scored_router"),
     ("routing/scored_router", "e",
      "decide(rule, rows_of(table, begin, end - begin), `begin`, where", "0",
