@@ -21,7 +21,7 @@ flags='-O0 -fno-omit-frame-pointer'
 checks='-fsanitize=address,undefined,implicit-conversion,integer-divide-by-zero,local-bounds'
 checks+=" -fno-sanitize-recover=all -fsanitize-ignorelist=$root/tests/sanitize.ignore"
 target=locmoe_tests
-export CXX=clang++
+[ "$kind" = valgrind ] || export CXX=clang++
 case $kind in
     address) flags+=" $checks" ;;
     thread)
@@ -32,6 +32,7 @@ case $kind in
         target=tests/mpi/all ;;
     valgrind)
         packages+=(valgrind)
+        flags=-O1
         target=locmoe_mpi_soak ;;
     *)
         sed -n '2,10s/^# //p' "$root/tests/sanitize.sh"

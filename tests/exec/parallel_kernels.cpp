@@ -58,7 +58,7 @@ std::vector<float> all(const Kernels& kernels) {
 
 }  // namespace
 
-TEST_CASE("row kernels over several threads give the bits of one") {
+TEST_CASE("row kernels over several threads give the bits of one", "[exec]") {
     const auto alone = all(host_kernels{});
     for (const std::size_t width : {1u, 2u, 3u}) {
         thread_team team(width);

@@ -11,7 +11,8 @@
 
 using namespace locmoe;
 
-TEST_CASE("a team runs every part once, more parts than threads or fewer, again and again") {
+TEST_CASE("a team runs every part once, more parts than threads or fewer, again and again",
+          "[exec]") {
     for (const std::size_t width : {1u, 2u, 5u}) {
         thread_team team(width);
         CHECK(team.width() == width);
@@ -23,7 +24,7 @@ TEST_CASE("a team runs every part once, more parts than threads or fewer, again 
     }
 }
 
-TEST_CASE("parts of a team run at the same time") {
+TEST_CASE("parts of a team run at the same time", "[exec]") {
     thread_team team(3);
     std::atomic<int> here{0};
     team.run(3, [&](std::size_t) {  // ends only when all three have come
@@ -33,7 +34,8 @@ TEST_CASE("parts of a team run at the same time") {
     CHECK(here == 3);
 }
 
-TEST_CASE("what the lowest failing part throws comes out, once all are done, and the team goes on") {
+TEST_CASE("what the lowest failing part throws comes out, once all are done, and the team goes on",
+          "[exec]") {
     thread_team team(4);
     for (int again = 0; again < 20; ++again) {
         std::atomic<int> runs{0};
@@ -51,7 +53,7 @@ TEST_CASE("what the lowest failing part throws comes out, once all are done, and
     }
 }
 
-TEST_CASE("ranges cover all items once, cut at multiples of the grain") {
+TEST_CASE("ranges cover all items once, cut at multiples of the grain", "[exec]") {
     thread_team team(3);
     for (const std::size_t grain : {1u, 4u, 7u})
         for (std::size_t count = 0; count < 40; ++count) {
