@@ -118,6 +118,21 @@ TEST_CASE("rows on several ways are put in the order of the ways", "[plan]") {
     CHECK(plan.dispatch.deliver.from == std::vector<row_index>{0, 4, 2, 3});  // own token first
 }
 
+TEST_CASE("runs of many ranks keep numbers beyond 32 bits on their way through a relay", "[plan]") {
+    constexpr std::size_t ranks = 70000;
+    const auto nodes = topology::single_node(ranks);
+    const auto placement = expert_placement::blocked(ranks, ranks);
+    routing none;
+    none.expert_count = ranks;
+    const assignment assigned = assign(none);
+    row_forwarder rows("test", {0, nodes, placement, assigned}, {"in", "on"});
+    rows.receive(0, {ranks - 1, {3}}, [&](expert_id) { return rows.to(1, 1); });
+    const auto sent = rows.send(1);
+    REQUIRE(sent.size() == 1);
+    const std::int64_t run = std::int64_t{ranks - 1} * ranks;
+    CHECK(sent[0].words == std::vector<std::int64_t>{-1 - run, 3});
+}
+
 TEST_CASE("a row that goes nowhere, or after its phase has left, is found out", "[plan]") {
     pair_of_ranks lost;
     CHECK_THROWS_WITH(lost.start(nullptr), Catch::Contains("test: rank 0 announced expert 1"));

@@ -148,7 +148,7 @@ class row_forwarder {
             m.peer = to;
             m.words.resize(l.entries_.size());
             row_index* const row = rows.pack.from.data() + row_end;
-            std::ptrdiff_t last = -1;  // a new row moves it on
+            row_index at = -1;  // a new row moves it on
             row_index* pair = pairs.pack.from.data() + pair_end;
             const row_index* const first_pair = pair;
             // A pair's word is its expert times 2, plus 1 where it starts a new row. A negative
@@ -160,8 +160,8 @@ class row_forwarder {
                     *out_word++ = -1 - (e.row() << 32 | e.pair());
                     return;
                 }
-                last += word & 1;
-                row[last] = e.row();
+                at += static_cast<row_index>(word & 1);
+                row[at] = e.row();
                 *pair++ = e.pair();
                 *out_word++ = word;
             });
