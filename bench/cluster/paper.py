@@ -211,7 +211,8 @@ def judge(cells, rivals, target):
                                  rival_value=target, ratio=saved / target, target=1))
             for what, bound in bounds.items():
                 rows.append(dict(name=name + ", of the bound", value=saved, unit="fraction",
-                                 rival=what, rival_value=bound, ratio=saved / bound, target=0.9))
+                                 rival=what, rival_value=bound, ratio=saved / bound,
+                                 target=0.9 if target else None))
     flat = [c for c in cells if c["exchange"] == "flat"]
     for c in flat[1:]:
         alone = 1 - c["seconds"] / flat[0]["seconds"]
