@@ -161,18 +161,18 @@ def label(c):
     if c["chunks"] > 1:
         text += f", {c['chunks']} chunks"
     if c["slots"]:
-        text += f", {c['slots']} slots"
+        text += f", {c['slots']} slot{'s' if c['slots'] > 1 else ''}"
     return text
 
 
 def print_header():
-    print(f"\n{'N':>4} {'router, exchange':<34} {'epoch s':>8} {'comp':>7} {'overl':>6} {'a2a':>6} "
+    print(f"\n{'N':>4} {'router, exchange':<52} {'epoch s':>8} {'comp':>7} {'overl':>6} {'a2a':>6} "
           f"{'other':>6} {'idle':>6} {'share':>6} {'GB/step':>8} {'load':>5} {'drop':>6} {'loss':>7}")
 
 
 def print_cell(c):
     p = c["parts"]
-    print(f"{c['cluster']:>4} {label(c):<34} {c['seconds']:>8.0f} {p['computation']:>7.0f} "
+    print(f"{c['cluster']:>4} {label(c):<52} {c['seconds']:>8.0f} {p['computation']:>7.0f} "
           f"{p['overlapped']:>6.0f} {p['all-to-all']:>6.0f} {p['other communication']:>6.0f} "
           f"{p['idle']:>6.0f} {100 * c['share']:>5.1f}% {c['inter_node_bytes'] / 1e9:>8.1f} "
           f"{c['imbalance']:>5.2f} {100 * c['dropped']:>5.1f}% {c['held_out']:>7.4f}", flush=True)
@@ -226,6 +226,7 @@ def draw(cells, path):
     groups = sorted({c["cluster"] for c in cells})
     width = max(780, left + sum((bar + gap) for _ in cells) + 30 * len(groups) + 20)
     bottom = top + height
+    names = 20 + math.ceil(6.5 * max(len(label(c)) for c in cells))  # below the bars
 
     def hours(seconds, n):
         return seconds * n / 3600
@@ -233,7 +234,7 @@ def draw(cells, path):
     most = max(hours(c["seconds"], c["cluster"]) for c in cells)
     tick = 10 ** math.floor(math.log10(most))
     tick = next(t for t in (tick / 5, tick / 2, tick) if most / t <= 8)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom + 210}" '
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{bottom + names}" '
            f'font-family="sans-serif" font-size="11">',
            '<rect width="100%" height="100%" fill="white"/>',
            f'<text x="{left}" y="18" font-size="13">Accelerator hours an epoch of '
