@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "exec/backend_laws.hpp"
@@ -312,6 +313,14 @@ void fails_alike(Backend& backend, rank_id wrong, Call&& call, const char* words
            backend.rank());
 }
 
+/// Of as many experts; weights of 1.
+inline routing three_tokens_to(std::size_t experts, std::vector<expert_id> chosen) {
+    routing decided{3, 1, experts};
+    decided.chosen = std::move(chosen);
+    decided.weights.assign(3, 1.0f);
+    return decided;
+}
+
 /// One rank's wrong argument: that rank gets its own error, the others hear of it, nobody hangs, and
 /// the executor goes on working.
 template <class Backend>
@@ -319,12 +328,7 @@ void bad_input_fails_on_all_ranks(Backend& backend) {
     const std::size_t ranks = backend.rank_count();
     const bool wrong_here = static_cast<std::size_t>(backend.rank()) == ranks - 1;
     executor ex(backend, topology::single_node(ranks), expert_placement::blocked(ranks, ranks));
-    routing decided;
-    decided.token_count = 3;
-    decided.choice_count = 1;
-    decided.expert_count = ranks;
-    decided.chosen.assign(3, 0);
-    decided.weights.assign(3, 1.0f);
+    const routing decided = three_tokens_to(ranks, {0, 0, 0});
     const exchange_plan plan = ex.plan(assign(decided), direct{});
     const auto fails = [&](auto&& call, const char* words) {
         fails_alike(backend, static_cast<rank_id>(ranks - 1), call, words);
@@ -363,15 +367,11 @@ void each_wrong_argument_is_named(Backend& backend) {
     const std::size_t ranks = backend.rank_count();
     const bool wrong_here = static_cast<std::size_t>(backend.rank()) == ranks - 1;
     executor ex(backend, topology::single_node(ranks), expert_placement::blocked(ranks, ranks));
-    routing decided;
-    decided.token_count = 3;
-    decided.choice_count = 1;
-    decided.expert_count = ranks;
-    for (std::size_t t = 0; t < 3; ++t)
-        decided.chosen.push_back(
-            static_cast<expert_id>((static_cast<std::size_t>(backend.rank()) + t) % ranks));
-    decided.weights.assign(3, 1.0f);
-    const exchange_plan plan = ex.plan(assign(decided), direct{});
+    const auto next = [&](rank_id by) {
+        return (backend.rank() + by) % static_cast<rank_id>(ranks);
+    };
+    const exchange_plan plan =
+        ex.plan(assign(three_tokens_to(ranks, {next(0), next(1), next(2)})), direct{});
     std::vector<float> x(3 * width), y(x), grad(x), weights(3, 1.0f), grad_weights(3);
     std::vector<std::int32_t> ints(3 * width);
     std::vector<std::int64_t> longs(3 * width);

@@ -19,7 +19,7 @@ struct resonance_odds {
 /// Counts both chances in a batch whose right experts are known (from a later, converged routing,
 /// or from labels): `affinities` `[T, n]`, `right` `[T]`, `chosen` `[T, k]` by token choice. An
 /// expert without a right token has p = q = 0. Throws argument_error where the sizes disagree.
-/// O(T^2): for now and then, not for each step.
+/// O(T^2): to be called now and then, not at each step.
 template <class Real>
 resonance_odds measure_odds(matrix_view<const Real> affinities, std::span<const expert_id> right,
                             std::span<const expert_id> chosen) {
